@@ -1,0 +1,68 @@
+"""Over-sample imbalanced image data with trained image-to-image translators.
+
+The names below are imported when they are first used, so that
+``from gansampler import FocalLoss`` loads torch and nothing else.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gansampler.classification import TransferClassifier, build_classifier
+    from gansampler.losses import BinaryFocalLoss, FocalLoss
+    from gansampler.over_sampling import GANOverSampler
+    from gansampler.recipes import make_melanet
+    from gansampler.training import Trainer
+    from gansampler.translators import CycleGAN
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BinaryFocalLoss": "losses",
+    "CycleGAN": "translators",
+    "FocalLoss": "losses",
+    "GANOverSampler": "over_sampling",
+    "Trainer": "training",
+    "TransferClassifier": "classification",
+    "build_classifier": "classification",
+    "make_melanet": "recipes",
+}
+_SUBPACKAGES = {
+    "classification",
+    "datasets",
+    "exceptions",
+    "images",
+    "inspection",
+    "losses",
+    "metrics",
+    "networks",
+    "over_sampling",
+    "recipes",
+    "training",
+    "translators",
+}
+
+__all__ = [
+    "BinaryFocalLoss",
+    "CycleGAN",
+    "FocalLoss",
+    "GANOverSampler",
+    "Trainer",
+    "TransferClassifier",
+    "build_classifier",
+    "make_melanet",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"gansampler.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"gansampler.{name}")
+    raise AttributeError(f"module 'gansampler' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})

@@ -1,0 +1,63 @@
+"""The patch discriminator of Isola et al. (2017)."""
+
+import torch
+from torch import nn
+
+__all__ = ["PatchDiscriminator"]
+
+
+class PatchDiscriminator(nn.Module):
+    """Judge overlapping patches: 4 x 4 convolutions, one score for each patch.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the images.
+    ndf : int, default=64
+        Filters of the first layer, doubled by each further one up to 8 times.
+    n_layers : int, default=3
+        Strided layers. 3 gives patches of 70 x 70 px. The smaller side of the images
+        must be at least ``3 * 2 ** n_layers`` (6 px for one layer).
+
+    References
+    ----------
+    .. [1] P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros, "Image-to-image translation
+       with conditional adversarial networks", CVPR 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gansampler.networks import PatchDiscriminator
+    >>> PatchDiscriminator(3, ndf=4)(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 1, 6, 6])
+    """
+
+    def __init__(self, n_channels: int, *, ndf: int = 64, n_layers: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(n_channels, ndf, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        width = ndf
+        for layer in range(1, n_layers + 1):
+            wider = ndf * min(2**layer, 8)
+            stride = 2 if layer < n_layers else 1
+            layers += [
+                nn.Conv2d(width, wider, 4, stride=stride, padding=1),
+                nn.InstanceNorm2d(wider),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            width = wider
+        layers.append(nn.Conv2d(width, 1, 4, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    @staticmethod
+    def layers_that_fit(side: int, n_layers: int) -> int:
+        """Return `n_layers`, or fewer where images of that side allow no more."""
+        while n_layers > 1 and side < 3 * 2**n_layers:
+            n_layers -= 1
+        return n_layers
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map images of shape (n, n_channels, h, w) to scores (n, 1, h', w')."""
+        return self.layers(input)

@@ -1,0 +1,89 @@
+"""The residual generator of Johnson et al. (2016), as CycleGAN uses it."""
+
+import torch
+from torch import nn
+
+__all__ = ["ResNetGenerator"]
+
+
+class ResNetGenerator(nn.Module):
+    """Two strided convolutions down, residual blocks, two transposed ones up.
+
+    Reflection padding and instance normalisation throughout; tanh at the end.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the images, in and out.
+    ngf : int, default=64
+        Filters of the first layer; the blocks have 4 times as many.
+    n_blocks : int, default=9
+        Residual blocks.
+
+    Attributes
+    ----------
+    size_multiple : int
+        Height and width must be multiples of it: 4.
+
+    References
+    ----------
+    .. [1] J. Johnson, A. Alahi, L. Fei-Fei, "Perceptual losses for real-time style
+       transfer and super-resolution", ECCV 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gansampler.networks import ResNetGenerator
+    >>> generator = ResNetGenerator(3, ngf=4, n_blocks=1)
+    >>> generator(torch.zeros(2, 3, 16, 24)).shape
+    torch.Size([2, 3, 16, 24])
+    """
+
+    size_multiple = 4
+
+    def __init__(self, n_channels: int, *, ngf: int = 64, n_blocks: int = 9) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(n_channels, ngf, 7),
+            *_norm_relu(ngf),
+        ]
+        for width in (ngf, 2 * ngf):
+            layers += [
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+                *_norm_relu(2 * width),
+            ]
+        layers += [_ResidualBlock(4 * ngf) for _ in range(n_blocks)]
+        for width in (4 * ngf, 2 * ngf):
+            layers += [
+                nn.ConvTranspose2d(
+                    width, width // 2, 3, stride=2, padding=1, output_padding=1
+                ),
+                *_norm_relu(width // 2),
+            ]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, n_channels, 7), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map NCHW images in [-1, 1] to such images of the same shape."""
+        return self.layers(input)
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3),
+            *_norm_relu(width),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3),
+            nn.InstanceNorm2d(width),
+        )
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return input + self.layers(input)
+
+
+def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
+    return nn.InstanceNorm2d(width), nn.ReLU(inplace=True)

@@ -1,0 +1,103 @@
+"""Progress for a person: a bar in a terminal or notebook, a line now and then in a log.
+
+A tqdm bar redraws itself with carriage returns, which a log file keeps as thousands
+of lines; so where standard error is no terminal, plain lines are printed instead.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from tqdm.auto import tqdm
+
+__all__ = ["Progress"]
+
+SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_DRAWS = 0.2
+
+
+class Progress:
+    """Count images towards a total and show speed, losses and the time left."""
+
+    def __init__(
+        self, total: int, description: str, *, shown: bool, unit: str = "img"
+    ) -> None:
+        self._total, self._description, self._unit = total, description, unit
+        self._count, self._note = 0, ""
+        self._start = self._last_line = self._last_note = time.monotonic()
+        self._bar: tqdm | None = None
+        self._lines = False
+        if not shown:
+            return
+        if sys.stderr.isatty() or _in_notebook():
+            self._bar = tqdm(
+                total=total,
+                desc=description,
+                unit=unit,
+                dynamic_ncols=True,
+                mininterval=SECONDS_BETWEEN_DRAWS,
+                smoothing=0.05,
+            )
+        else:
+            self._lines = True
+
+    @property
+    def wants_note(self) -> bool:
+        """Whether it is time to work out a new note (losses live on the device)."""
+        now = time.monotonic()
+        due = (self._bar is not None and now - self._last_note > 1.0) or (
+            self._lines and now - self._last_line > SECONDS_BETWEEN_LINES
+        )
+        if due:
+            self._last_note = now
+        return due
+
+    def note(self, figures: Mapping[str, object]) -> None:
+        """Show these figures beside the count."""
+        self._note = " ".join(f"{name}={_short(v)}" for name, v in figures.items())
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._note, refresh=False)
+
+    def update(self, n_done: int) -> None:
+        """Count `n_done` more."""
+        self._count += n_done
+        if self._bar is not None:
+            self._bar.update(n_done)
+        elif self._lines and (
+            time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
+        ):
+            self._print_line()
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._lines:
+            self._print_line()
+            self._lines = False
+
+    def _print_line(self) -> None:
+        self._last_line = time.monotonic()
+        seconds = self._last_line - self._start
+        rate = self._count / seconds if seconds > 0 else 0.0
+        left = (self._total - self._count) / rate if rate > 0 else 0.0
+        line = (
+            f"{self._description}: {self._count}/{self._total} {self._unit} "
+            f"({100 * self._count / max(self._total, 1):.0f}%), "
+            f"{rate:.1f} {self._unit}/s, {tqdm.format_interval(seconds)} gone, "
+            f"{tqdm.format_interval(left)} left"
+        )
+        sys.stderr.write(f"{line}, {self._note}\n" if self._note else f"{line}\n")
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    if shell is None:
+        return False
+    return type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,95 @@
+"""A fitted CycleGAN to a file and back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from gansampler._serialization import load_model, params_to_json, save_model
+from gansampler._validation import isolated_rng
+from gansampler.exceptions import ModelFileError
+
+if TYPE_CHECKING:
+    from gansampler.translators._cyclegan import CycleGAN
+
+__all__ = ["load_cyclegan", "save_cyclegan"]
+
+NETWORKS = ("generator_st", "generator_ts", "discriminator_s", "discriminator_t")
+SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
+
+
+def save_cyclegan(model: CycleGAN, path: str | os.PathLike[str]) -> None:
+    """Write networks, scalers, parameters and history."""
+    tensors = {
+        f"{name}.{key}": tensor
+        for name in NETWORKS
+        for key, tensor in getattr(model, f"{name}_").state_dict().items()
+    }
+    for domain, scaler in (model.scalers_ or {}).items():
+        for key in SCALER_STATE:
+            array = np.asarray(getattr(scaler, key))
+            tensors[f"scalers.{domain}.{key}"] = torch.from_numpy(array)
+    state = {
+        "params": params_to_json(model.get_params(deep=False)),
+        "sample_shape": model.sample_shape_,
+        **params_to_json({"history": model.history_}),
+    }
+    save_model(path, "CycleGAN", tensors, state)
+
+
+def load_cyclegan(
+    cls: type[CycleGAN], path: str | os.PathLike[str], generator: Any
+) -> CycleGAN:
+    """Read what :func:`save_cyclegan` wrote."""
+    tensors, state = load_model(path, "CycleGAN")
+    params: dict[str, Any] = state["params"]
+    params["betas"] = tuple(params["betas"])
+    if generator is not None:
+        params["generator"] = generator
+    if params["generator"] is None:
+        raise ModelFileError(
+            f"{path} was fitted with a callable `generator`, which is not saved. "
+            "Pass it: CycleGAN.load(path, generator=...)."
+        )
+    model = cls(**params)
+    model.sample_shape_ = tuple(state["sample_shape"])
+    model.history_ = state["history"]
+    model.scalers_ = None
+    if len(model.sample_shape_) == 1:
+        model.scalers_ = {
+            domain: _scaler(tensors, f"scalers.{domain}.")
+            for domain in ("source", "target")
+        }
+    with isolated_rng(0):
+        model._build_networks()
+    for name in NETWORKS:
+        network = getattr(model, f"{name}_")
+        try:
+            network.load_state_dict(_part(tensors, f"{name}."))
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"The tensors of {name} in {path} must fit the network that the "
+                f"parameters build. {error}"
+            ) from error
+        network.eval()
+    return model
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _scaler(tensors: dict[str, torch.Tensor], prefix: str) -> StandardScaler:
+    scaler = StandardScaler()
+    for key, tensor in _part(tensors, prefix).items():
+        array = tensor.numpy()
+        setattr(scaler, key, array if array.ndim else array.item())
+    return scaler
