@@ -1,0 +1,73 @@
+"""What the metrics make of labels and scores: booleans and finite floats."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import unique_labels
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+
+
+def check_binary(
+    y_true: ArrayLike, y_pred: ArrayLike | None, pos_label: Any
+) -> tuple[BoolArray, BoolArray | None, Any]:
+    """Return where truth and prediction are positive, and the positive label."""
+    given = [column_or_1d(y) for y in (y_true, y_pred) if y is not None]
+    check_consistent_length(*given)
+    labels = unique_labels(*given).tolist()
+    if len(labels) > 2:
+        raise ValueError(
+            f"The labels must be of two classes. Got {labels}. To hold one class "
+            "against the rest, pass booleans: y_true == label, y_pred == label."
+        )
+    if pos_label is None:
+        if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
+            raise ValueError(
+                "Which class is the positive one is clear only for labels 0 and 1, "
+                f"-1 and 1, or booleans. Got {labels}. Pass pos_label={labels[-1]!r} "
+                "or whichever is the class to be detected."
+            )
+        pos_label = True if given[0].dtype == bool else 1
+    elif len(labels) == 2 and pos_label not in labels:
+        raise ValueError(
+            f"`pos_label` must be one of the labels {labels}. Got {pos_label!r}."
+        )
+    positive = [np.asarray(y == pos_label, dtype=bool) for y in given]
+    return positive[0], positive[1] if len(positive) == 2 else None, pos_label
+
+
+def check_both_classes(is_positive: BoolArray, pos_label: Any) -> None:
+    """Raise unless there are cases of the positive class and of the other."""
+    check_any(is_positive, "positive", pos_label)
+    check_any(~is_positive, "negative", pos_label)
+
+
+def check_any(is_member: BoolArray, name: str, pos_label: Any) -> None:
+    """Raise if `y_true` has no case of the positive or the negative class."""
+    if not is_member.any():
+        raise ValueError(
+            f"`y_true` must hold at least one {name} case. Got none in "
+            f"{len(is_member)} cases with pos_label={pos_label!r}. Check pos_label, or "
+            "split the data with stratification."
+        )
+
+
+def check_scores(y_score: ArrayLike, n_samples: int) -> FloatArray:
+    """Return one finite score a case."""
+    scores = np.asarray(y_score, dtype=np.float64)
+    if scores.shape != (n_samples,):
+        raise ValueError(
+            "`y_score` must be one score a case, for the positive class: shape "
+            f"({n_samples},). Got {scores.shape}. Of predict_proba, pass that class's "
+            "column: proba[:, list(classifier.classes_).index(pos_label)]."
+        )
+    if not np.isfinite(scores).all():
+        n_bad = int((~np.isfinite(scores)).sum())
+        raise ValueError(
+            f"`y_score` must be finite. Got {n_bad} NaN or infinite of {n_samples}. "
+            "Leave those cases out, or mend the classifier that gave them."
+        )
+    return scores
