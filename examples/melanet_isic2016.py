@@ -49,6 +49,9 @@ def parse_arguments() -> argparse.Namespace:
         default="DEFAULT",
         help="of the backbone: a torchvision name, a path to a state dict, or 'none'",
     )
+    parser.add_argument(
+        "--n-epochs", type=int, default=12, help="of the classifier, with --max-time"
+    )
     parser.add_argument("--out", type=Path, default=Path("isic2016_output"))
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -79,7 +82,7 @@ def build(arguments: argparse.Namespace, weights: str | None) -> Pipeline:
         "resnet18",
         weights=weights,
         lr=1e-3 if weights is None else 1e-4,
-        n_epochs=10,
+        n_epochs=arguments.n_epochs,
         class_weight="balanced",
         random_state=arguments.seed,
         verbose=1,

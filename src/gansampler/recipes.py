@@ -137,6 +137,7 @@ def make_melanet(
         class_weight="balanced",
         optimizer="adadelta",
         lr=0.001,
+        weight_decay=0.0,
         batch_size=16,
         n_epochs=300,
         lr_patience=5,
