@@ -56,11 +56,12 @@ def main() -> None:
         X_resampled, y_resampled = sampler.fit_resample(X_train, y_train)
 
     classifier = TransferClassifier(
-        "resnet18",
+        "squeezenet1_1",
         weights=None,
-        lr=1e-3,
-        n_epochs=10,
+        lr=3e-4,
+        n_epochs=25,
         class_weight="balanced",
+        vertical_flip=True,
         random_state=RANDOM_STATE,
         verbose=1,
     )

@@ -50,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
         help="of the backbone: a torchvision name, a path to a state dict, or 'none'",
     )
     parser.add_argument(
-        "--n-epochs", type=int, default=12, help="of the classifier, with --max-time"
+        "--n-epochs", type=int, default=25, help="of the classifier, with --max-time"
     )
     parser.add_argument("--out", type=Path, default=Path("isic2016_output"))
     parser.add_argument("--seed", type=int, default=0)
@@ -79,11 +79,12 @@ def build(arguments: argparse.Namespace, weights: str | None) -> Pipeline:
         translator=translator, random_state=arguments.seed, verbose=1
     )
     classifier = TransferClassifier(
-        "resnet18",
+        "squeezenet1_1",
         weights=weights,
-        lr=1e-3 if weights is None else 1e-4,
+        lr=3e-4,
         n_epochs=arguments.n_epochs,
         class_weight="balanced",
+        vertical_flip=True,
         random_state=arguments.seed,
         verbose=1,
     )

@@ -1,0 +1,6 @@
+"""Classifiers on torchvision's networks, for the originals and the synthetic images."""
+
+from gansampler.classification._network import ClassifierNetwork, build_classifier
+from gansampler.classification._transfer import TransferClassifier
+
+__all__ = ["ClassifierNetwork", "TransferClassifier", "build_classifier"]

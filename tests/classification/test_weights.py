@@ -1,0 +1,168 @@
+"""Where weights come from, and what is said when they do not."""
+
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from gansampler import build_classifier
+from gansampler.classification._weights import normalisation, resolve_weights
+from gansampler.exceptions import ModelFileError, WeightsDownloadError
+
+NAME = "shufflenet_v2_x0_5"
+OFFICIAL = torchvision.models.ShuffleNet_V2_X0_5_Weights.DEFAULT.url
+
+
+@pytest.fixture(scope="module")
+def state():
+    torch.manual_seed(0)
+    return torchvision.models.get_model(NAME, weights=None).state_dict()
+
+
+@pytest.fixture
+def torch_home(tmp_path, monkeypatch):
+    """An empty cache, and no network behind it."""
+
+    def download_url_to_file(url, *args, **kwargs):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download_url_to_file)
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return tmp_path
+
+
+def assert_has_weights(network, state):
+    own = network.backbone.state_dict()
+    assert own
+    for name, tensor in own.items():
+        assert torch.equal(tensor, state[name]), name
+
+
+def test_failed_download_names_the_alternatives(torch_home):
+    with pytest.raises(WeightsDownloadError, match="Name or service") as caught:
+        build_classifier(NAME, 2, weights="DEFAULT")
+    message = str(caught.value)
+    file = torch_home / "hub" / "checkpoints" / OFFICIAL.rsplit("/", 1)[1]
+    for part in ("weights=None", "state dict", "TORCH_HOME", OFFICIAL, str(file)):
+        assert part in message
+    # What other code catches when a network is not there.
+    assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize("weights", ["DEFAULT", "IMAGENET1K_V1"])
+def test_file_where_the_message_says_is_taken(torch_home, state, weights):
+    folder = torch_home / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(state, folder / OFFICIAL.rsplit("/", 1)[1])
+    assert_has_weights(build_classifier(NAME, 2, weights=weights), state)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_torchvision_state_dict(tmp_path, state, suffix):
+    path = tmp_path / f"weights{suffix}"
+    save = torch.save if suffix == ".pth" else save_file
+    save(state, path)
+    assert_has_weights(build_classifier(NAME, 2, weights=path), state)
+
+
+@pytest.mark.parametrize("in_channels", [3, 1])
+def test_own_state_dict_gives_all_but_the_head(tmp_path, in_channels):
+    network = build_classifier(NAME, 2, weights=None, in_channels=in_channels)
+    network.mean.fill_(0.25)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    other = build_classifier(
+        NAME, 2, weights=tmp_path / "weights.pth", in_channels=in_channels
+    )
+    assert_has_weights(other, network.backbone.state_dict())
+    assert torch.equal(other.mean, network.mean)
+    assert not torch.equal(other.head.weight, network.head.weight)
+
+
+def test_own_state_dict_for_other_channels(tmp_path):
+    network = build_classifier(NAME, 2, weights=None).eval()
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    grey = build_classifier(NAME, 2, weights=tmp_path / "weights.pth", in_channels=1)
+    expected = network.backbone.conv1[0].weight.sum(1, keepdim=True)
+    assert torch.equal(grey.backbone.conv1[0].weight, expected)
+    assert grey.mean.item() == pytest.approx(network.mean.mean().item())
+
+
+def test_saved_classifier_serves_as_weights(tmp_path, fitted):
+    fitted.save(tmp_path / "classifier.safetensors")
+    other = build_classifier(
+        "squeezenet1_1", 5, weights=tmp_path / "classifier.safetensors"
+    )
+    assert_has_weights(other, fitted.network_.backbone.state_dict())
+
+
+def test_files_without_batch_counters_are_taken(tmp_path, state):
+    old = {k: v for k, v in state.items() if "num_batches_tracked" not in k}
+    torch.save(old, tmp_path / "weights.pth")
+    assert_has_weights(
+        build_classifier(NAME, 2, weights=tmp_path / "weights.pth"), state
+    )
+
+
+def test_old_names_of_densenet(tmp_path):
+    key = "features.denseblock1.denselayer1.{}.weight"
+    old = {key.format("norm.1"): torch.zeros(1), key.format("conv.2"): torch.ones(1)}
+    torch.save(old, tmp_path / "weights.pth")
+    found = resolve_weights("densenet121", tmp_path / "weights.pth")
+    assert set(found) == {key.format("norm1"), key.format("conv2")}
+
+
+def test_another_models_state_dict_is_refused(tmp_path, state):
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(ModelFileError, match="another shape"):
+        build_classifier("shufflenet_v2_x1_0", 2, weights=tmp_path / "weights.pth")
+    with pytest.raises(ModelFileError, match="are missing"):
+        build_classifier("resnet18", 2, weights=tmp_path / "weights.pth")
+
+
+def test_files_that_hold_no_state_dict(tmp_path, state):
+    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "text.safetensors").write_text("hello")
+    for name in ("text.pth", "text.safetensors"):
+        with pytest.raises(ModelFileError, match="could not be read"):
+            resolve_weights(NAME, tmp_path / name)
+    torch.save({"model": state, "epoch": 3}, tmp_path / "checkpoint.pth")
+    with pytest.raises(ModelFileError, match="holds something else"):
+        resolve_weights(NAME, tmp_path / "checkpoint.pth")
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    with pytest.raises(ModelFileError, match="could not be read"):
+        resolve_weights(NAME, tmp_path / "module.pth")
+
+
+def test_unknown_names_and_paths(tmp_path):
+    rule = r"one of \['IMAGENET1K_V1', 'DEFAULT'\].*Did you mean 'IMAGENET1K_V1'\?"
+    with pytest.raises(ValueError, match=rule):
+        build_classifier(NAME, 2, weights="IMAGENET1K_V2")
+    for path in (tmp_path / "absent", str(tmp_path / "absent"), "absent.pth"):
+        with pytest.raises(FileNotFoundError, match="There is none at"):
+            build_classifier(NAME, 2, weights=path)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "mean", "std"),
+    [
+        ("resnet18", None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("efficientnet_v2_l", "DEFAULT", (0.5,) * 3, (0.5,) * 3),
+        ("googlenet", "DEFAULT", (0.5,) * 3, (0.5,) * 3),
+        (
+            "vgg16",
+            "IMAGENET1K_FEATURES",
+            (0.48235, 0.45882, 0.40784),
+            (1 / 255,) * 3,
+        ),
+    ],
+)
+def test_normalisation_is_that_of_the_weights(backbone, weights, mean, std):
+    found = normalisation(backbone, weights)
+    assert found[0] == pytest.approx(mean)
+    assert found[1] == pytest.approx(std)
