@@ -55,6 +55,13 @@ def skip_metadata_requests(app, what, name, obj, skip, options):
     return skip or bool(re.fullmatch(r"set_\w+_request|get_metadata_routing", name))
 
 
+def unlink_foreign_labels(app, what, name, obj, options, lines):
+    """Turn references to labels of scikit-learn's own pages into plain text."""
+    if not getattr(obj, "__module__", "").startswith("gansampler"):
+        lines[:] = [re.sub(r":ref:`([^`<]+?)(\s*<[^`]*>)?`", r"\1", li) for li in lines]
+
+
 def setup(app):
-    """Connect the handler above."""
+    """Connect the handlers above."""
     app.connect("autodoc-skip-member", skip_metadata_requests)
+    app.connect("autodoc-process-docstring", unlink_foreign_labels)

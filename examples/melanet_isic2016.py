@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 from _arms import print_table, resample_randomly, run_arms
@@ -29,6 +30,7 @@ from gansampler import (
 from gansampler.datasets import load_isic2016
 from gansampler.exceptions import TrainingStoppedWarning, WeightsDownloadError
 from gansampler.inspection import plot_history, plot_translations
+from gansampler.networks import ResNetGenerator
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -68,10 +70,12 @@ def build(arguments: argparse.Namespace, weights: str | None) -> Pipeline:
             ganoversampler__verbose=1,
             transferclassifier__verbose=1,
         )
+    # A generator that draws a change to its input shows something after minutes; one
+    # that draws the whole image anew needs hours.
     translator = CycleGAN(
-        ngf=32,
+        generator=partial(ResNetGenerator, ngf=32, n_blocks=6, global_skip=True),
         ndf=32,
-        batch_size=1,
+        lambda_cycle=5.0,
         vertical_flip=True,
         trainer=Trainer(max_time=arguments.max_time),
     )

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "images": BASE,
     # Other projects import the losses: torch and nothing else.
     "losses": {"exceptions"},
+    "data": {"exceptions"},
     "networks": BASE,
     "training": {"images"} | BASE,
     "translators": PARTS,

@@ -29,6 +29,7 @@ _HOME = {
 }
 _SUBPACKAGES = {
     "classification",
+    "data",
     "datasets",
     "exceptions",
     "images",

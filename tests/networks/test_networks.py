@@ -21,6 +21,22 @@ def test_resnet_keeps_shape_and_range(n_channels, size):
     assert out.abs().max() <= 1
 
 
+def test_global_skip_draws_a_change_to_the_input():
+    net = ResNetGenerator(3, ngf=4, n_blocks=1, global_skip=True)
+    image = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        net.layers[-1].weight.zero_()
+        torch.testing.assert_close(net(image), image.clamp(-0.99, 0.99))
+        net.layers[-1].bias.fill_(3.0)
+        torch.testing.assert_close(
+            net(image), torch.tanh(image.clamp(-0.99, 0.99).atanh() + 3)
+        )
+    # Black and white keep a gradient, so that they too can be changed.
+    black = torch.full((1, 3, 16, 16), -1.0)
+    net(black).sum().backward()
+    assert net.layers[-1].bias.grad.abs().min() > 0
+
+
 @pytest.mark.parametrize(("size", "depth"), [((8, 8), 2), ((16, 24), 3), ((32, 32), 4)])
 def test_unet_keeps_shape_and_range(size, depth):
     net = init_weights(UNetGenerator(3, ngf=4, depth=depth), std=0.5)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from gansampler.networks._init import init_weights
+
 __all__ = ["PatchDiscriminator"]
 
 
@@ -50,6 +52,7 @@ class PatchDiscriminator(nn.Module):
             width = wider
         layers.append(nn.Conv2d(width, 1, 4, padding=1))
         self.layers = nn.Sequential(*layers)
+        init_weights(self)
 
     @staticmethod
     def layers_that_fit(side: int, n_layers: int) -> int:

@@ -3,13 +3,19 @@
 import torch
 from torch import nn
 
+from gansampler.networks._init import init_weights
+
 __all__ = ["ResNetGenerator"]
+
+BRIGHTEST = 0.99
 
 
 class ResNetGenerator(nn.Module):
-    """Two strided convolutions down, residual blocks, two transposed ones up.
+    """Two strided convolutions down, residual blocks, two upsamplings.
 
-    Reflection padding and instance normalisation throughout; tanh at the end.
+    Reflection padding and instance normalisation throughout; tanh at the end. Each
+    upsampling repeats pixels and convolves: transposed convolutions, which the first
+    implementations had there, leave checkerboards [2]_.
 
     Parameters
     ----------
@@ -19,6 +25,10 @@ class ResNetGenerator(nn.Module):
         Filters of the first layer; the blocks have 4 times as many.
     n_blocks : int, default=9
         Residual blocks.
+    global_skip : bool, default=False
+        Whether the network draws a change to its input, not a new image: the output
+        is ``tanh(atanh(input) + layers(input))``. It starts from the source image,
+        and so needs far fewer steps, and it keeps closer to it.
 
     Attributes
     ----------
@@ -29,6 +39,8 @@ class ResNetGenerator(nn.Module):
     ----------
     .. [1] J. Johnson, A. Alahi, L. Fei-Fei, "Perceptual losses for real-time style
        transfer and super-resolution", ECCV 2016.
+    .. [2] A. Odena, V. Dumoulin, C. Olah, "Deconvolution and checkerboard
+       artifacts", Distill, 2016.
 
     Examples
     --------
@@ -41,8 +53,16 @@ class ResNetGenerator(nn.Module):
 
     size_multiple = 4
 
-    def __init__(self, n_channels: int, *, ngf: int = 64, n_blocks: int = 9) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        *,
+        ngf: int = 64,
+        n_blocks: int = 9,
+        global_skip: bool = False,
+    ) -> None:
         super().__init__()
+        self.global_skip = global_skip
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(n_channels, ngf, 7),
@@ -56,17 +76,22 @@ class ResNetGenerator(nn.Module):
         layers += [_ResidualBlock(4 * ngf) for _ in range(n_blocks)]
         for width in (4 * ngf, 2 * ngf):
             layers += [
-                nn.ConvTranspose2d(
-                    width, width // 2, 3, stride=2, padding=1, output_padding=1
-                ),
+                nn.Upsample(scale_factor=2),
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(width, width // 2, 3),
                 *_norm_relu(width // 2),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, n_channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, n_channels, 7)]
         self.layers = nn.Sequential(*layers)
+        init_weights(self)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map NCHW images in [-1, 1] to such images of the same shape."""
-        return self.layers(input)
+        change = self.layers(input)
+        if self.global_skip:
+            # Black and white are a finite change away.
+            change = change + torch.atanh(input.clamp(-BRIGHTEST, BRIGHTEST))
+        return torch.tanh(change)
 
 
 class _ResidualBlock(nn.Module):

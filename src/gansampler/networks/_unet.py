@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from gansampler.networks._init import init_weights
+
 __all__ = ["UNetGenerator"]
 
 
@@ -74,6 +76,7 @@ class UNetGenerator(nn.Module):
             nn.Conv2d(n_in, n_channels, 4),
             nn.Tanh(),
         )
+        init_weights(self)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map NCHW images in [-1, 1] to such images of the same shape."""

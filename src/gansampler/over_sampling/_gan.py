@@ -74,7 +74,7 @@ class GANOverSampler(BaseOverSampler):
         Which rows of the output were made.
     n_features_in_ : int
         Values in a sample: ``height * width * n_channels`` for images.
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Names of the columns, where `X` is a data frame.
 
     See Also

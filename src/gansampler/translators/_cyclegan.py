@@ -26,7 +26,6 @@ from gansampler.networks import (
     PatchDiscriminator,
     ResNetGenerator,
     UNetGenerator,
-    init_weights,
 )
 from gansampler.translators._base import BaseTranslator
 from gansampler.translators._cyclegan_files import load_cyclegan, save_cyclegan
@@ -290,7 +289,7 @@ class CycleGAN(BaseTranslator):
                 if is_image
                 else MLPDiscriminator(n_channels, width=self.ndf)
             )
-            setattr(self, name, init_weights(judge) if is_image else judge)
+            setattr(self, name, judge)
 
     def _build_generator(self, n_channels: int) -> nn.Module:
         if callable(self.generator):
@@ -306,10 +305,8 @@ class CycleGAN(BaseTranslator):
         side = min(self.sample_shape_[:2])
         if self.generator == "unet":
             depth = min(DEEPEST_UNET, side.bit_length() - 2)
-            return init_weights(UNetGenerator(n_channels, ngf=self.ngf, depth=depth))
+            return UNetGenerator(n_channels, ngf=self.ngf, depth=depth)
         n_blocks = self.n_blocks
         if n_blocks == "auto":
             n_blocks = BLOCKS_SMALL if side < LARGE_SIDE else BLOCKS_LARGE
-        return init_weights(
-            ResNetGenerator(n_channels, ngf=self.ngf, n_blocks=n_blocks)
-        )
+        return ResNetGenerator(n_channels, ngf=self.ngf, n_blocks=n_blocks)
