@@ -1,0 +1,229 @@
+"""Time and memory of the focal losses against other libraries', in one run.
+
+    python benchmarks/losses.py [--device cpu] [--threads 1] [--repeats 15] [--json F]
+
+Forward plus backward, eager, float32, gamma 2. The libraries take turns, so that
+whatever else the machine does falls on all of them. Time is the median; memory is how
+far a fresh process grows at its peak, over its inputs, during forward and backward
+(Linux, or CUDA's own count). Libraries that are not installed are named and left out.
+
+On a machine that is busy otherwise, measure with one thread: threads that wait for
+each other at a core that is taken measure the scheduler.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansampler.losses import binary_focal_loss, focal_loss
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+OURS = "gansampler"
+PACKAGES = {
+    "torchvision": "torchvision.ops",
+    "kornia": "kornia.losses",
+    "monai": "monai.losses",
+    "segmentation-models-pytorch": "segmentation_models_pytorch.losses",
+}
+CASES = {
+    "binary, 2,000,000 logits": (2_000_000,),
+    "multi-class, (200000, 10)": (200_000, 10),
+    "multi-class, (8, 19, 256, 256)": (8, 19, 256, 256),
+}
+# Torch's own, which have no focus to compute, are shown beside the focal losses.
+UNFOCUSED = "torch (gamma 0)"
+IMPORT_TIME = (
+    "import torch, time; start = time.perf_counter()\n"
+    "from gansampler import FocalLoss\n"
+    "print(time.perf_counter() - start)"
+)
+
+
+def load_peers() -> dict[str, ModuleType]:
+    """Import the libraries that are installed."""
+    peers: dict[str, ModuleType] = {}
+    for name, module in PACKAGES.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                peers[name] = importlib.import_module(module)
+        except ImportError:
+            continue
+    return peers
+
+
+def binary_losses(peers: dict[str, ModuleType]) -> dict[str, Loss]:
+    """Return the sigmoid forms: logits (n,), targets 0.0 and 1.0."""
+    losses: dict[str, Loss] = {
+        OURS: binary_focal_loss,
+        UNFOCUSED: F.binary_cross_entropy_with_logits,
+    }
+    if "torchvision" in peers:
+        focal = peers["torchvision"].sigmoid_focal_loss
+        losses["torchvision"] = lambda z, t: focal(z, t, alpha=-1, reduction="mean")
+    # These two want a batch of images.
+    if "kornia" in peers:
+        kornia = peers["kornia"].binary_focal_loss_with_logits
+        losses["kornia"] = lambda z, t: kornia(
+            z.view(2, 1, -1), t.view(2, 1, -1), alpha=None, reduction="mean"
+        )
+    if "monai" in peers:
+        monai = peers["monai"].FocalLoss()
+        losses["monai"] = lambda z, t: monai(z.view(2, 1, -1), t.view(2, 1, -1))
+    if "segmentation-models-pytorch" in peers:
+        smp = peers["segmentation-models-pytorch"].FocalLoss("binary")
+        losses["segmentation-models-pytorch"] = smp
+    return losses
+
+
+def multiclass_losses(peers: dict[str, ModuleType]) -> dict[str, Loss]:
+    """Return the softmax forms: logits (N, C, ...), class indices."""
+    losses: dict[str, Loss] = {OURS: focal_loss, UNFOCUSED: F.cross_entropy}
+    if "kornia" in peers:
+        kornia = peers["kornia"].focal_loss
+        losses["kornia"] = lambda z, y: kornia(z, y, alpha=None, reduction="mean")
+    if "monai" in peers:
+        monai = peers["monai"].FocalLoss(use_softmax=True, to_onehot_y=True)
+        losses["monai"] = lambda z, y: monai(z, y.unsqueeze(1))
+    if "segmentation-models-pytorch" in peers:
+        # Its multi-class form is one sigmoid a class.
+        smp = peers["segmentation-models-pytorch"].FocalLoss("multiclass")
+        losses["segmentation-models-pytorch"] = smp
+    return losses
+
+
+def make_case(case: str, device: str) -> tuple[dict[str, Loss], Tensor, Tensor]:
+    """Return the losses of a case, its logits and its target."""
+    torch.manual_seed(0)
+    shape = CASES[case]
+    z = torch.randn(shape, device=device, requires_grad=True)
+    peers = load_peers()
+    if len(shape) == 1:
+        return binary_losses(peers), z, (torch.rand_like(z) < 0.1).float()
+    target = torch.randint(shape[1], (shape[0], *shape[2:]), device=device)
+    return multiclass_losses(peers), z, target
+
+
+def run_once(loss: Loss, z: Tensor, target: Tensor) -> None:
+    """Run forward and backward."""
+    z.grad = None
+    loss(z, target).backward()
+    if z.is_cuda:
+        torch.cuda.synchronize()
+
+
+def times(case: str, device: str, repeats: int) -> dict[str, float]:
+    """Return the median seconds of each library, which take turns."""
+    losses, z, target = make_case(case, device)
+    measured: dict[str, list[float]] = {name: [] for name in losses}
+    for turn in range(repeats + 1):
+        for name, loss in losses.items():
+            start = time.perf_counter()
+            run_once(loss, z, target)
+            if turn:  # the first warms up
+                measured[name].append(time.perf_counter() - start)
+    return {name: statistics.median(series) for name, series in measured.items()}
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def print_memory(case: str, device: str, name: str) -> None:
+    """Print the peak MiB over the inputs; for a process that does nothing else."""
+    losses, z, target = make_case(case, device)
+    small = {"z": z.detach()[:2].clone().requires_grad_(), "t": target[:2]}
+    run_once(losses[name], small["z"], small["t"])
+    if z.is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        run_once(losses[name], z, target)
+        print((torch.cuda.max_memory_allocated() - held) / 2**20)
+        return
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+    before = _status("VmRSS")
+    run_once(losses[name], z, target)
+    print(_status("VmHWM") - before)
+
+
+def memory(case: str, device: str, name: str) -> float | None:
+    """Return the peak MiB of one library, in a process of its own."""
+    if device == "cpu" and not Path("/proc/self/clear_refs").exists():
+        return None
+    arguments = ["--device", device, "--memory-of", case, name]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+def import_seconds(repeats: int = 5) -> float:
+    """Return what importing FocalLoss adds to importing torch."""
+    command = [sys.executable, "-c", IMPORT_TIME]
+    outputs = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for _ in range(repeats)
+    )
+    return statistics.median(float(output) for output in outputs)
+
+
+def main() -> None:
+    """Measure, print the tables, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch, on the CPU")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.memory_of:
+        case, name = options.memory_of
+        print_memory(case, options.device, name)
+        return
+
+    missing = [name for name in PACKAGES if name not in load_peers()]
+    print(f"torch {torch.__version__}, {options.device}, ", end="")
+    print(f"{torch.get_num_threads()} threads")
+    print(f"not installed: {', '.join(missing) or 'none'}")
+    added = import_seconds()
+    print(f"importing FocalLoss adds {1e3 * added:.0f} ms to importing torch")
+    figures: dict[str, object] = {"missing": missing, "import_seconds": added}
+    for case in CASES:
+        seconds = times(case, options.device, options.repeats)
+        peaks = {name: memory(case, options.device, name) for name in seconds}
+        print(f"\n{case}\n{'':30}{'ms':>9}{'ratio':>8}{'peak MiB':>10}")
+        for name in sorted(seconds, key=seconds.__getitem__):
+            ratio, peak = seconds[name] / seconds[OURS], peaks[name]
+            shown = "n/a" if peak is None else f"{peak:.0f}"
+            print(f"{name:30}{1e3 * seconds[name]:9.2f}{ratio:8.2f}{shown:>10}")
+        figures[case] = {
+            name: {"seconds": seconds[name], "peak_mib": peaks[name]}
+            for name in seconds
+        }
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Losses for imbalanced classes; they need torch and nothing else."""
+
+from gansampler.losses._binary_focal import BinaryFocalLoss, binary_focal_loss
+from gansampler.losses._class_balanced import ClassBalancedLoss
+from gansampler.losses._class_weights import class_weights
+from gansampler.losses._focal import FocalLoss, focal_loss
+from gansampler.losses._ldam import LDAMLoss
+from gansampler.losses._logit_adjusted import LogitAdjustedLoss
+
+__all__ = [
+    "BinaryFocalLoss",
+    "ClassBalancedLoss",
+    "FocalLoss",
+    "LDAMLoss",
+    "LogitAdjustedLoss",
+    "binary_focal_loss",
+    "class_weights",
+    "focal_loss",
+]
