@@ -73,7 +73,7 @@ def build(arguments: argparse.Namespace, weights: str | None) -> Pipeline:
     # A generator that draws a change to its input shows something after minutes; one
     # that draws the whole image anew needs hours.
     translator = CycleGAN(
-        generator=partial(ResNetGenerator, ngf=32, n_blocks=6, global_skip=True),
+        generator=partial(ResNetGenerator, ngf=24, n_blocks=4, global_skip=True),
         ndf=32,
         lambda_cycle=5.0,
         vertical_flip=True,

@@ -20,8 +20,8 @@ from torch import nn
 from gansampler.classification._data import check_samples
 from gansampler.classification._files import read_classifier, write_classifier
 from gansampler.classification._network import ClassifierNetwork
-from gansampler.classification._task import Samples, chunks
-from gansampler.images import ImageSequence
+from gansampler.classification._task import Samples
+from gansampler.images import ImageSequence, chunks
 from gansampler.training import Trainer
 
 __all__ = ["BaseNetworkClassifier"]

@@ -11,16 +11,14 @@ from sklearn.metrics import recall_score
 from torch import nn
 
 from gansampler.classification._loss import RowWeights, WeightedLoss
+from gansampler.images import chunks, flip_at_random
 from gansampler.training import TrainingTask
 
 if TYPE_CHECKING:
     from gansampler.classification._transfer import TransferClassifier
 
-__all__ = ["ClassificationTask", "Samples", "chunks"]
+__all__ = ["ClassificationTask", "Samples"]
 
-# 16 images of 256 x 256 px at a time keep a VGG's activations below 2 GB.
-PIXELS_A_BATCH = 16 * 256 * 256
-MOST_A_BATCH = 1024
 LR_FACTOR = 0.1
 MOMENTUM = 0.9
 
@@ -32,14 +30,6 @@ class Samples(NamedTuple):
     # Positions in `classes_`.
     target: np.ndarray
     sample_shape: tuple[int, ...]
-
-
-def chunks(n_samples: int, sample_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Yield row numbers, as many at a time as memory allows without gradients."""
-    pixels = int(np.prod(sample_shape[:-1]))
-    size = int(np.clip(PIXELS_A_BATCH // max(pixels, 1), 1, MOST_A_BATCH))
-    for start in range(0, n_samples, size):
-        yield np.arange(start, min(start + size, n_samples))
 
 
 class ClassificationTask(TrainingTask):
@@ -141,11 +131,12 @@ class ClassificationTask(TrainingTask):
     def _flip(self, batch: torch.Tensor) -> torch.Tensor:
         if not self.is_image:
             return batch
-        wanted = {3: self.model.horizontal_flip, 2: self.model.vertical_flip}
-        for axis in (axis for axis, flips in wanted.items() if flips):
-            chosen = torch.from_numpy(self.rng.random(len(batch)) < 0.5)
-            batch = torch.where(chosen[:, None, None, None], batch.flip(axis), batch)
-        return batch
+        return flip_at_random(
+            batch,
+            self.rng,
+            horizontal=self.model.horizontal_flip,
+            vertical=self.model.vertical_flip,
+        )
 
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Take one step of the optimiser."""

@@ -112,7 +112,7 @@ class TransferClassifier(BaseNetworkClassifier):
         (height, width, n_channels) of the images, or (n_features,).
     n_features_in_ : int
         ``X.shape[1]``, as scikit-learn counts.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Where `X` is a DataFrame whose column names are strings.
 
     See Also

@@ -18,17 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler.images import ImageSequence
+from gansampler.images import ImageSequence, chunks
 from gansampler.training import Trainer
 
 __all__ = ["BaseTranslator"]
 
 Domain = Literal["source", "target"]
-
-# 16 images of 256 x 256 px at a time keep a 64-filter network's activations below
-# 2 GB; more do not make it faster.
-PIXELS_A_BATCH = 16 * 256 * 256
-MOST_A_BATCH = 1024
 
 
 class BaseTranslator(BaseEstimator):
@@ -205,10 +200,10 @@ class BaseTranslator(BaseEstimator):
                 "them, or fit another translator."
             )
         network = get_network()
-        chunks = list(self._chunks(images))
+        parts = list(chunks(len(images), images.sample_shape))
         batches: Iterator[torch.Tensor] = (
             self._encode(images, rows, getattr(network, "size_multiple", 1), domain)
-            for rows in chunks
+            for rows in parts
         )
         # Half precision resolves the steps of uint8, and would show in floats.
         outputs = self._get_trainer().predict(
@@ -217,16 +212,10 @@ class BaseTranslator(BaseEstimator):
         first = next(outputs)
         part = self._decode(images, first, other)
         result = np.empty((len(images), *part.shape[1:]), dtype=part.dtype)
-        result[chunks[0]] = part
-        for rows, output in zip(chunks[1:], outputs, strict=True):
+        result[parts[0]] = part
+        for rows, output in zip(parts[1:], outputs, strict=True):
             result[rows] = self._decode(images, output, other)
         return result
-
-    def _chunks(self, images: ImageSequence) -> Iterator[np.ndarray]:
-        pixels = int(np.prod(images.sample_shape[:-1]))
-        size = int(np.clip(PIXELS_A_BATCH // max(pixels, 1), 1, MOST_A_BATCH))
-        for start in range(0, len(images), size):
-            yield np.arange(start, min(start + size, len(images)))
 
 
 def _as_sequence(X: npt.ArrayLike) -> ImageSequence:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gansampler.images import ImageSequence
+from gansampler.images import ImageSequence, flip_at_random
 from gansampler.losses._adversarial import (
     least_squares_discriminator_loss,
     least_squares_generator_loss,
@@ -104,11 +104,9 @@ class CycleGANTask(TrainingTask):
     def _flip(self, batch: torch.Tensor) -> torch.Tensor:
         if not self.source.is_image:
             return batch
-        axes = [3, 2] if self.model.vertical_flip else [3]
-        for axis in axes:
-            chosen = torch.from_numpy(self.rng.random(len(batch)) < 0.5)
-            batch = torch.where(chosen[:, None, None, None], batch.flip(axis), batch)
-        return batch
+        return flip_at_random(
+            batch, self.rng, horizontal=True, vertical=self.model.vertical_flip
+        )
 
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Update generators, then discriminators."""
