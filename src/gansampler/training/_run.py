@@ -79,8 +79,7 @@ class Run:
                 callback.on_step_end(self.task, epoch, step)
             if self.progress.wants_note:
                 self._check_pending(epoch)
-                means = {name: s / step for name, s in self._sums.items()}
-                self.progress.note({"epoch": f"{epoch}/{self.n_epochs}", **means})
+                self._note(epoch, step)
             elif len(self._pending) >= STEPS_BETWEEN_CHECKS:
                 self._check_pending(epoch)
             self.progress.update(1)
@@ -88,6 +87,7 @@ class Run:
             if out_of_time:
                 break
         self._check_pending(epoch)
+        self._note(epoch, step)
         for scheduler in self.task.schedulers:
             scheduler.step()
         seconds = time.monotonic() - epoch_start
@@ -116,6 +116,10 @@ class Run:
                 stacklevel=2,
             )
         return finished or out_of_time
+
+    def _note(self, epoch: int, step: int) -> None:
+        means = {name: total / step for name, total in self._sums.items()}
+        self.progress.note({"epoch": f"{epoch}/{self.n_epochs}", **means})
 
     def _check_pending(self, epoch: int) -> None:
         """Add the pending losses to the sums; refuse NaN and infinity."""
