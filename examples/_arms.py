@@ -57,6 +57,7 @@ def print_table(reports: dict[str, ImbalancedReport]) -> None:
             cells.append(f"{getattr(report, column):.3f} [{low:.3f}, {high:.3f}]")
         print(f"{arm:<{width}}" + "".join(f"  {cell:>20}" for cell in cells))
     print(
-        "\nIn brackets: 95 % intervals over this test set. One seed an arm: intervals "
-        "that\noverlap are no evidence that one arm beats another."
+        "\nIn brackets: 95 % intervals over this test set. Sensitivity and specificity "
+        "are\nthose at the threshold 0.5. One seed an arm: intervals that overlap are "
+        "no\nevidence that one arm beats another."
     )
