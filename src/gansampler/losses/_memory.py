@@ -28,7 +28,7 @@ def chunk_numel(tensor: Tensor) -> int:
     """
     if tensor.device.type == "cpu":
         share = max(tensor.numel() // 8, 65536)
-        return min(262144 * torch.get_num_threads(), share)
+        return min(max(262144 * torch.get_num_threads(), 1 << 20), share)
     return 1 << 24
 
 
