@@ -10,34 +10,23 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from imblearn.utils import check_sampling_strategy, check_target_type
-from imblearn.utils._tags import InputTags
+from imblearn.utils import check_target_type
 from sklearn.base import _clone_parametrized as clone_parametrized
-from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import (
     HasMethods,
-    Hidden,
     Interval,
-    Options,
     StrOptions,
 )
-from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
     "HasMethods",
-    "Hidden",
-    "InputTags",
     "Interval",
-    "Options",
     "StrOptions",
     "at_least",
-    "check_sampling_strategy",
     "check_target_type",
     "clone_parametrized",
-    "fit_context",
     "isolated_rng",
     "nearest_name",
-    "num_samples",
     "plain",
     "spawn_seeds",
 ]

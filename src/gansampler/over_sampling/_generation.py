@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from gansampler.exceptions import ShortfallError
 from gansampler.images import ImageSequence
@@ -98,13 +99,7 @@ def _translate(translator, source, chosen, variants, pending, rng) -> np.ndarray
         return translator.translate(vary_images(rows, variants[pending], rng))
     # Jittered rows are floating; the caller's array gives them its own dtype.
     translated = translator.translate(vary_rows(rows, variants[pending], rng))
-    return source.restore(_tensor(translated))
-
-
-def _tensor(rows: np.ndarray):
-    import torch
-
-    return torch.from_numpy(rows)
+    return source.restore(torch.from_numpy(translated))
 
 
 def _repeated(out: np.ndarray, rows: np.ndarray, seen: set[bytes]) -> np.ndarray:
