@@ -1,14 +1,16 @@
-"""Fitted estimators on disk: one safetensors file, tensors and a JSON header.
+"""Fitted estimators and checkpoints on disk: each one safetensors file, and JSON in it.
 
 Nothing in such a file is code: whoever changes one can change numbers, and cannot
-make loading it run anything.
+make loading it run anything. A checksum tells a damaged file from a whole one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from safetensors.torch import save_file
 
 from gansampler.exceptions import ModelFileError
 
-__all__ = ["load_model", "params_to_json", "save_model"]
+__all__ = ["comparable_params", "load_model", "params_to_json", "save_model"]
 
 FORMAT_VERSION = 1
 
@@ -33,6 +35,8 @@ def save_model(
 ) -> None:
     """Write a model file atomically: `path` holds the old file or the whole new one.
 
+    That holds for a loss of power, too: the file is on the disk before it is named.
+
     Parameters
     ----------
     path : path-like
@@ -43,12 +47,6 @@ def save_model(
         JSON-able.
     """
     path = Path(path)
-    header = {
-        "format": "gansampler",
-        "format_version": str(FORMAT_VERSION),
-        "kind": kind,
-        "state": json.dumps(state),
-    }
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"Models are saved into an existing folder. Got {str(path)!r}, and "
@@ -61,15 +59,39 @@ def save_model(
         contiguous = {
             name: t.detach().cpu().contiguous() for name, t in tensors.items()
         }
+        text = json.dumps(state)
+        header = {
+            "format": "gansampler",
+            "format_version": str(FORMAT_VERSION),
+            "kind": kind,
+            "state": text,
+            "checksum": _checksum(contiguous, text),
+        }
         save_file(contiguous, temporary, metadata=header)
         # mkstemp makes files that only their owner can read.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        _flush_to_disk(temporary)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], text: str) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        # NumPy has no bfloat16; bytes are bytes.
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def load_model(
@@ -93,6 +115,8 @@ def load_model(
             # The header comes first, so that a foreign file is named as such.
             found = _check_header(header, path, kind)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header.get("checksum") != _checksum(tensors, header["state"]):
+            raise SafetensorError("the checksum is another")
     except SafetensorError as error:
         raise ModelFileError(
             f"A saved {kind} is a whole safetensors file. {path} is damaged or of "
@@ -124,6 +148,28 @@ def params_to_json(params: dict[str, Any]) -> dict[str, Any]:
     they say where to compute, which is for the loading side to choose.
     """
     return {name: _jsonable(value) for name, value in params.items()}
+
+
+def comparable_params(estimator: Any) -> dict[str, Any]:
+    """Return what makes two fits of an estimator the same, in JSON-able form.
+
+    Not where it computes and what it shows; and a `random_state` only if it is an
+    integer. Of functions and modules it is the name, and the modules' settings.
+    """
+    params = estimator.get_params(deep=False)
+    for name in ("trainer", "verbose"):
+        params.pop(name, None)
+    if not isinstance(params.get("random_state"), int | np.integer):
+        params.pop("random_state", None)
+    return {
+        "class": type(estimator).__qualname__,
+        **{
+            name: repr(value)
+            if isinstance(value, torch.nn.Module)
+            else getattr(value, "__qualname__", None) or _jsonable(value)
+            for name, value in params.items()
+        },
+    }
 
 
 def _jsonable(value: Any) -> Any:

@@ -6,11 +6,17 @@ written for scikit-learn keeps working.
 """
 
 __all__ = [
+    "CheckpointError",
+    "CheckpointWarning",
     "GANSamplerError",
     "GANSamplerWarning",
+    "ImageFileError",
     "ModelFileError",
     "ShortfallError",
+    "OutOfMemoryError",
+    "ProcessFailedError",
     "TrainingDivergedError",
+    "TrainingRestoredWarning",
     "TrainingStoppedWarning",
     "WeightsDownloadError",
 ]
@@ -22,6 +28,18 @@ class GANSamplerError(Exception):
 
 class TrainingDivergedError(GANSamplerError, ArithmeticError):
     """A loss became NaN or infinite, so that the networks hold no model any more."""
+
+
+class CheckpointError(GANSamplerError, OSError):
+    """A checkpoint could not be written; the one before it is whole."""
+
+
+class OutOfMemoryError(GANSamplerError, MemoryError):
+    """Training needs more memory than the device has."""
+
+
+class ProcessFailedError(GANSamplerError, RuntimeError):
+    """Another of the processes that train together has failed."""
 
 
 class ShortfallError(GANSamplerError, RuntimeError):
@@ -36,8 +54,20 @@ class ModelFileError(GANSamplerError, ValueError):
     """A file is not a model that gansampler saved, or is damaged."""
 
 
+class ImageFileError(GANSamplerError, OSError):
+    """An image file could not be decoded, or was removed or changed while in use."""
+
+
 class GANSamplerWarning(UserWarning):
     """Root of the warnings that gansampler issues."""
+
+
+class CheckpointWarning(GANSamplerWarning):
+    """A checkpoint was passed over, or a finished run was taken from one."""
+
+
+class TrainingRestoredWarning(GANSamplerWarning):
+    """A loss became NaN or infinite, and training went on from an earlier state."""
 
 
 class TrainingStoppedWarning(GANSamplerWarning):

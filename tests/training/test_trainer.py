@@ -1,6 +1,7 @@
 import copy
 import logging
 import pickle
+import sys
 import time
 from datetime import timedelta
 
@@ -11,56 +12,37 @@ from sklearn.base import clone
 from torch import nn
 
 from gansampler import Trainer
-from gansampler.exceptions import TrainingDivergedError, TrainingStoppedWarning
-from gansampler.training import Callback, TrainingTask
+from gansampler.exceptions import (
+    OutOfMemoryError,
+    TrainingDivergedError,
+    TrainingRestoredWarning,
+    TrainingStoppedWarning,
+)
+from gansampler.training import Callback, TensorBoard
+from tests.training.line_task import LineTask
 
 
-class LineTask(TrainingTask):
-    """Fit y = 2 x by gradient descent, so that each step is known in closed form."""
-
-    def __init__(self, *, n_batches=3, poison_at=None, pause=0.0):
-        self.net = nn.Linear(1, 1, bias=False)
-        nn.init.zeros_(self.net.weight)
-        self.modules = {"net": self.net}
-        optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)
-        self.optimizers = {"net": optimizer}
-        self.schedulers = [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]
-        self.n_batches, self.poison_at, self.pause = n_batches, poison_at, pause
-        self.n_steps = 0
-
-    def batches(self, epoch):
-        for _ in range(self.n_batches):
-            yield torch.ones(4, 1), torch.full((4, 1), 2.0)
-
-    def training_step(self, batch):
-        time.sleep(self.pause)
-        self.n_steps += 1
-        input, target = batch
-        loss = (self.modules["net"](input) - target).square().mean()
-        self.optimizers["net"].zero_grad()
-        self.backward(loss)
-        self.optimizers["net"].step()
-        if self.n_steps == self.poison_at:
-            loss = loss * float("nan")
-        return {"loss": loss.detach()}
-
-
-def reference_losses(n_epochs, n_batches):
-    weight, lr, means = 0.0, 0.1, []
-    for _ in range(n_epochs):
+def reference(n_epochs, n_batches):
+    """The same descent in plain Python."""
+    weight, velocity, lr, means = 0.0, 0.0, 0.1, []
+    for epoch in range(1, n_epochs + 1):
         losses = []
-        for _ in range(n_batches):
-            losses.append((weight - 2) ** 2)
-            weight -= lr * 2 * (weight - 2)
+        for step in range(1, n_batches + 1):
+            noise = torch.Generator().manual_seed(1000 * epoch + step)
+            x = torch.rand(4, 1, generator=noise).double().numpy()
+            losses.append(np.mean((weight * x - 2 * x) ** 2))
+            gradient = np.mean(2 * (weight * x - 2 * x) * x)
+            velocity = 0.5 * velocity + gradient
+            weight -= lr * velocity
         means.append(np.mean(losses))
         lr /= 2
     return weight, means
 
 
-def test_history_and_weights_match_the_closed_form():
+def test_history_and_weights_match_the_reference():
     task = LineTask()
     history = Trainer(accelerator="cpu", precision="32-true").fit(task, n_epochs=3)
-    weight, means = reference_losses(3, 3)
+    weight, means = reference(3, 3)
     assert task.net.weight.item() == pytest.approx(weight, rel=1e-5)
     np.testing.assert_allclose([h["loss"] for h in history], means, rtol=1e-5)
     assert [h["epoch"] for h in history] == [1, 2, 3]
@@ -84,17 +66,32 @@ def test_max_time_stops_and_says_so():
     ):
         history = Trainer(max_time=timedelta(seconds=0.1)).fit(task, n_epochs=5)
     assert time.monotonic() - start < 10
-    assert 1 <= task.n_steps < 1000
-    assert history[-1]["n_steps"] == task.n_steps
+    assert 1 <= len(task.visited) < 1000
+    assert history[-1]["n_steps"] == len(task.visited)
 
 
-@pytest.mark.parametrize("poison_at", [1, 2, 5])
-def test_divergence_names_loss_epoch_and_step(poison_at):
-    task = LineTask(poison_at=poison_at)
-    epoch, step = divmod(poison_at - 1, 3)
-    message = rf"'loss' became nan in epoch {epoch + 1}, step {step + 1}\."
-    with pytest.raises(TrainingDivergedError, match=message):
-        Trainer().fit(task, n_epochs=4)
+@pytest.mark.parametrize("poison", [(1, 1), (1, 2), (2, 3)])
+def test_a_loss_that_is_not_finite_is_survived_once(poison):
+    task = LineTask(poison=[poison])
+    message = rf"'loss' became nan in epoch {poison[0]}, step {poison[1]}\."
+    with pytest.warns(TrainingRestoredWarning, match=message):
+        history = Trainer(checkpoint_every=0, precision="32-true").fit(task, n_epochs=3)
+    # The state before the step was restored, and the step taken again.
+    assert task.visited.count(poison) == 2
+    weight, means = reference(3, 3)
+    assert task.net.weight.item() == pytest.approx(weight, rel=1e-5)
+    np.testing.assert_allclose([h["loss"] for h in history], means, rtol=1e-5)
+    assert task.draw == 1
+
+
+def test_the_second_time_it_is_an_error():
+    task = LineTask(poison=[(1, 2), (2, 1)])
+    message = r"'loss' became nan in epoch 2, step 1\. That is the second time"
+    with (
+        pytest.warns(TrainingRestoredWarning, match="epoch 1, step 2"),
+        pytest.raises(TrainingDivergedError, match=message),
+    ):
+        Trainer(checkpoint_every=0).fit(task, n_epochs=4)
     assert task.modules["net"] is task.net
 
 
@@ -128,16 +125,82 @@ def test_hooks_are_called_in_order_and_may_end_the_run():
     ]
 
 
-@pytest.mark.parametrize("precision", ["auto", "32-true", "bf16-mixed"])
-def test_predict_keeps_order_and_mode(precision):
+@pytest.mark.parametrize("precision", ["auto", "32-true", "bf16-mixed", "64-true"])
+@pytest.mark.parametrize("n_pixels", [1, 2**15, 2**20])
+def test_predict_keeps_order_and_mode(precision, n_pixels):
     net = nn.Linear(2, 1).train()
-    batches = [torch.full((n, 2), float(n)) for n in (3, 1, 2)]
-    outputs = list(Trainer(precision=precision).predict(net, iter(batches)))
-    assert [len(output) for output in outputs] == [3, 1, 2]
+    rows = torch.arange(10.0).repeat(2, 1).T
+    seen = []
+
+    def encode(part):
+        seen.append(len(part))
+        return rows[part]
+
+    trainer = Trainer(accelerator="cpu", precision=precision)
+    result = trainer.predict(
+        net, 10, encode, lambda out: out.float().numpy(), n_pixels=n_pixels
+    )
     with torch.no_grad():
-        for batch, output in zip(batches, outputs, strict=True):
-            torch.testing.assert_close(output, net(batch), rtol=2e-2, atol=2e-2)
+        np.testing.assert_allclose(result, net.float()(rows), rtol=2e-2, atol=2e-2)
     assert net.training
+    assert max(seen) == {1: 10, 2**15: 2, 2**20: 1}[n_pixels]
+
+
+def test_predict_halves_batches_that_exhaust_memory():
+    sizes = []
+
+    class Greedy(nn.Module):
+        def forward(self, input):
+            sizes.append(len(input))
+            if len(input) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return input
+
+    result = Trainer(accelerator="cpu").predict(
+        Greedy(), 10, lambda rows: torch.tensor(rows), torch.Tensor.numpy
+    )
+    assert result.tolist() == list(range(10))
+    assert sizes[:3] == [10, 5, 2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError("9 GiB"),
+    ],
+)
+def test_out_of_memory_says_what_to_change(error):
+    class Greedy(LineTask):
+        memory_advice = "Lower `batch_size`."
+
+        def training_step(self, batch):
+            raise error
+
+    with pytest.raises(OutOfMemoryError, match=r"about .* GiB.*Lower `batch_size`"):
+        Trainer().fit(Greedy(), n_epochs=1)
+
+
+def test_other_errors_pass_as_they_are():
+    class Broken(LineTask):
+        def training_step(self, batch):
+            raise RuntimeError("mat1 and mat2")
+
+    with pytest.raises(RuntimeError, match="^mat1 and mat2$"):
+        Trainer().fit(Broken(), n_epochs=1)
+
+
+def test_weights_in_half_precision_are_cast_anew_after_an_update():
+    """Two updates of one network in a step: the second sees the first's weights."""
+
+    class TwoUpdates(LineTask):
+        def training_step(self, batch):
+            first = super().training_step(batch)
+            return {"first": first["loss"], **super().training_step(batch)}
+
+    history = Trainer(precision="bf16-mixed").fit(TwoUpdates(n_batches=1), n_epochs=1)
+    assert history[0]["loss"] < 0.95 * history[0]["first"]
 
 
 def test_quiet_by_default_and_a_line_when_logging(capfd):
@@ -164,6 +227,8 @@ def test_quiet_by_default_and_a_line_when_logging(capfd):
         {"max_time": "1h"},
         {"devices": 0},
         {"callbacks": "all"},
+        {"checkpoint_dir": 3},
+        {"checkpoint_every": -1},
     ],
 )
 def test_bad_parameters_are_named(bad):
@@ -172,9 +237,10 @@ def test_bad_parameters_are_named(bad):
         Trainer(**bad).fit(LineTask(), n_epochs=1)
 
 
-def test_more_devices_are_refused_rather_than_ignored():
-    with pytest.raises(ValueError, match="`devices` must be 1"):
-        Trainer(devices=2).fit(LineTask(), n_epochs=1)
+@pytest.mark.parametrize("devices", [[], [0, 1], [-1]])
+def test_impossible_devices_are_refused(devices):
+    with pytest.raises(ValueError, match="`devices` must be a number of devices"):
+        Trainer(devices=devices, accelerator="cpu").fit(LineTask(), n_epochs=1)
 
 
 def test_it_is_an_estimator():
@@ -185,3 +251,22 @@ def test_it_is_an_estimator():
         pickle.loads(pickle.dumps(trainer)),
     ):
         assert other.get_params() == trainer.get_params()
+
+
+def test_tensorboard_reads_what_was_written(tmp_path):
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for _ in range(2):
+        trainer = Trainer(callbacks=[TensorBoard(tmp_path)])
+        history = trainer.fit(LineTask(), n_epochs=3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fit-1", "fit-2"]
+    events = EventAccumulator(str(tmp_path / "fit-2")).Reload()
+    losses = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert losses == [(h["epoch"], pytest.approx(h["loss"])) for h in history]
+
+
+def test_tensorboard_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match=r"pip install .gansampler\[tensorboard\]"):
+        Trainer(callbacks=[TensorBoard(tmp_path)]).fit(LineTask(), n_epochs=1)

@@ -25,7 +25,7 @@ class Progress:
         self, total: int, description: str, *, shown: bool, unit: str = "img"
     ) -> None:
         self._total, self._description, self._unit = total, description, unit
-        self._count, self._note = 0, ""
+        self._count, self._earlier, self._note = 0, 0, ""
         self._start = self._last_line = self._last_note = time.monotonic()
         self._bar: tqdm | None = None
         self._lines = False
@@ -42,6 +42,12 @@ class Progress:
             )
         else:
             self._lines = True
+
+    def start_at(self, n_done: int) -> None:
+        """Count what an earlier run has done, which took none of this one's time."""
+        self._count = self._earlier = n_done
+        if self._bar is not None:
+            self._bar.initial = self._bar.n = self._bar.last_print_n = n_done
 
     @property
     def wants_note(self) -> bool:
@@ -81,7 +87,7 @@ class Progress:
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
         seconds = self._last_line - self._start
-        rate = self._count / seconds if seconds > 0 else 0.0
+        rate = (self._count - self._earlier) / seconds if seconds > 0 else 0.0
         left = (self._total - self._count) / rate if rate > 0 else 0.0
         line = (
             f"{self._description}: {self._count}/{self._total} {self._unit} "

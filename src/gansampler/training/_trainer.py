@@ -5,18 +5,36 @@ Layer rule: knows tasks and hooks, never a translator, a classifier or a loss.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable
 from datetime import timedelta
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from sklearn.base import BaseEstimator
 from torch import nn
 
 from gansampler._validation import StrOptions, at_least
-from gansampler.training._run import Run, set_up
+from gansampler.training._checkpoint import Checkpoints, fingerprint
+from gansampler.training._device import (
+    convert,
+    deterministic_kernels,
+    make_fabric,
+    on_gpu,
+    set_up,
+    to_device,
+)
+from gansampler.training._group import join_group, launched_from_outside
+from gansampler.training._launch import run_in_processes
+from gansampler.training._memory import (
+    batch_size_for,
+    explain_out_of_memory,
+    map_rows,
+)
+from gansampler.training._progress import Progress
+from gansampler.training._run import Run
+from gansampler.training._state import Snapshot
 from gansampler.training._task import TrainingTask
 
 __all__ = ["Trainer"]
@@ -34,9 +52,10 @@ class Trainer(BaseEstimator):
     accelerator : {"auto", "cpu", "cuda", "gpu", "mps"}, default="auto"
         The kind of device. ``"auto"`` takes a GPU where there is one.
     devices : int or list of int, default=1
-        One device: ``1``, or a list that holds the index of one GPU.
-    strategy : {"auto"}, default="auto"
-        How work is spread over devices.
+        How many devices, or the indices of GPUs. With more than one, training is done
+        by as many processes, which are started for it and each take their share of
+        every batch. Under torchrun or ``fabric run`` the processes that these started
+        are used, whatever `devices` says.
     precision : {"auto", "32-true", "bf16-mixed", "16-mixed", "64-true"}, \
             default="auto"
         Number format of the networks' arithmetic; weights, losses and optimisers
@@ -47,11 +66,18 @@ class Trainer(BaseEstimator):
         Training ends after the step that passes this many seconds, with a
         :class:`~gansampler.exceptions.TrainingStoppedWarning`. It holds for each
         network that is trained.
+    checkpoint_dir : path-like, default=None
+        Folder for checkpoints. The same call, made again after it was stopped or
+        killed, goes on from the last one and ends with the same result. Each run has
+        a folder of its own there, named by its settings and data, with its history as
+        JSON lines. None for no checkpoints.
+    checkpoint_every : float or timedelta, default=300.0
+        Seconds between checkpoints; 0 for one after each step. The last two are kept.
     progress_bar : bool, default=True
         Whether estimators with ``verbose`` > 0 show a progress bar. In a log file it
         is a line now and then.
     callbacks : list of Callback, default=None
-        Hooks, called in this order.
+        Hooks, called in this order; of several processes, in the first one only.
 
     See Also
     --------
@@ -69,11 +95,12 @@ class Trainer(BaseEstimator):
     _parameter_constraints: dict = {
         "accelerator": [StrOptions({"auto", "cpu", "cuda", "gpu", "mps"})],
         "devices": [at_least(1, int), list],
-        "strategy": [StrOptions({"auto"})],
         "precision": [
             StrOptions({"auto", "32-true", "bf16-mixed", "16-mixed", "64-true"})
         ],
         "max_time": [at_least(0, open_=True), timedelta, None],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "checkpoint_every": [at_least(0), timedelta],
         "progress_bar": ["boolean"],
         "callbacks": [list, None],
     }
@@ -83,17 +110,19 @@ class Trainer(BaseEstimator):
         *,
         accelerator="auto",
         devices=1,
-        strategy="auto",
         precision="auto",
         max_time=None,
+        checkpoint_dir=None,
+        checkpoint_every=300.0,
         progress_bar=True,
         callbacks=None,
     ):
         self.accelerator = accelerator
         self.devices = devices
-        self.strategy = strategy
         self.precision = precision
         self.max_time = max_time
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.progress_bar = progress_bar
         self.callbacks = callbacks
 
@@ -105,7 +134,7 @@ class Trainer(BaseEstimator):
         verbose: int = 0,
         description: str = "training",
     ) -> list[dict[str, float]]:
-        """Run a task.
+        """Run a task, or go on with one that was stopped.
 
         Parameters
         ----------
@@ -116,7 +145,8 @@ class Trainer(BaseEstimator):
         verbose : int, default=0
             0 is quiet; progress is shown from 1.
         description : str, default="training"
-            Shown beside the progress.
+            Shown beside the progress; also begins the name of the run's folder in
+            `checkpoint_dir`.
 
         Returns
         -------
@@ -127,113 +157,171 @@ class Trainer(BaseEstimator):
         Raises
         ------
         TrainingDivergedError
-            If a loss is NaN or infinite.
+            If a loss is NaN or infinite for the second time.
+        CheckpointError
+            If a checkpoint can not be written; the one before it is whole.
+        OutOfMemoryError
+            If the device has too little memory.
+        ProcessFailedError
+            If another of several processes has failed.
 
         Warns
         -----
         TrainingStoppedWarning
-            If `max_time` ended the run.
+            If `max_time` or Ctrl-C ended the run.
+        TrainingRestoredWarning
+            If a loss was NaN or infinite for the first time.
+        CheckpointWarning
+            If a checkpoint is damaged or foreign and was passed over.
         """
-        fabric = self._make_fabric(task.mixed_precision)
-        with _deterministic_kernels(fabric.device), set_up(fabric, task):
-            run = Run(self, task, n_epochs, verbose, description)
-            try:
-                run.loop(fabric)
-            finally:
-                run.close()
+        self._validate_params()
+        n_processes = self._check_devices()
+        if n_processes == 1 or launched_from_outside():
+            return self._fit_here(task, n_epochs, verbose, description).history
+        snapshot = run_in_processes(
+            n_processes, _fit_and_return, self, task, n_epochs, verbose, description
+        )
+        to_precision = self._make_fabric(task.mixed_precision).strategy.precision
+        for module in task.modules.values():
+            to_precision.convert_module(module.eval())
+        run = Run(self, task, n_epochs, Progress(0, "", shown=False), None)
+        run.resume(snapshot)
         return run.history
+
+    def _fit_here(
+        self, task: TrainingTask, n_epochs: int, verbose: int, description: str
+    ) -> Run:
+        fabric = self._make_fabric(task.mixed_precision)
+        with (
+            deterministic_kernels(fabric.device),
+            join_group(fabric.device) as group,
+            set_up(fabric, task, group),
+        ):
+            progress = Progress(
+                n_epochs * task.n_batches,
+                description,
+                shown=verbose > 0 and self.progress_bar and group.rank == 0,
+                unit="step",
+            )
+            checkpoints = self._open_checkpoints(task, n_epochs, description)
+            run = Run(self, task, n_epochs, progress, checkpoints)
+            latest = None
+            if self.checkpoint_dir is not None:
+                latest = group.from_first(checkpoints and checkpoints.read_latest())
+            if latest is not None:
+                run.resume(latest)
+            try:
+                with explain_out_of_memory(task):
+                    run.loop(fabric)
+            finally:
+                progress.close()
+        return run
+
+    def _open_checkpoints(
+        self, task: TrainingTask, n_epochs: int, description: str
+    ) -> Checkpoints | None:
+        if self.checkpoint_dir is None or task.group.rank > 0:
+            return None
+        shapes = {
+            f"{name}.{key}": tuple(tensor.shape)
+            for name, module in task.modules.items()
+            for key, tensor in module.state_dict().items()
+        }
+        settings = {"n_epochs": n_epochs, "task": task.fingerprint()}
+        checkpoints = Checkpoints(
+            self.checkpoint_dir, description, fingerprint(settings, shapes)
+        )
+        # Weights and two moments each, whatever the optimiser.
+        n_bytes = 3 * sum(
+            tensor.nbytes
+            for module in task.modules.values()
+            for tensor in module.state_dict().values()
+        )
+        checkpoints.prepare(n_bytes)
+        return checkpoints
 
     def predict(
         self,
         module: nn.Module,
-        batches: Iterable[torch.Tensor],
+        n_samples: int,
+        encode: Callable[[np.ndarray], torch.Tensor],
+        decode: Callable[[torch.Tensor], np.ndarray],
         *,
+        n_pixels: int = 1,
         mixed_precision: bool = True,
-    ) -> Iterator[torch.Tensor]:
-        """Map a network over batches, without gradients.
+    ) -> np.ndarray:
+        """Map a network over samples, without gradients, in batches that fit.
 
         Parameters
         ----------
         module : Module
-            On the CPU again when the last batch has been taken.
-        batches : iterable of Tensor
+            On the CPU again afterwards.
+        n_samples : int
+            At least one.
+        encode : callable
+            From row numbers, an ndarray of int, to a batch of that many.
+        decode : callable
+            From the network's output, on the CPU, to an array of as many rows.
+        n_pixels : int, default=1
+            Pixels of a sample, by which the size of the batches is chosen. They are
+            halved where a GPU's memory is too small for them.
         mixed_precision : bool, default=True
             Whether ``precision="auto"`` may use half precision.
 
-        Yields
-        ------
-        output : Tensor
-            On the CPU, in the order of the batches.
+        Returns
+        -------
+        result : ndarray of shape (n_samples, ...)
+            In the order of the rows. Each of several processes computes its share,
+            and returns the whole.
         """
+        self._validate_params()
         fabric = self._make_fabric(mixed_precision)
         was_training = module.training
-        module.eval()
-        with _deterministic_kernels(fabric.device):
-            wrapped = fabric.setup_module(module)
-            try:
-                for batch in batches:
-                    with torch.inference_mode():
-                        output = wrapped(fabric.to_device(batch)).cpu()
-                    yield output
-            finally:
-                module.cpu().train(was_training)
+        module = convert(fabric, module.eval())
+        try:
+            with (
+                deterministic_kernels(fabric.device),
+                join_group(fabric.device) as group,
+                torch.inference_mode(),
+                # One context for all batches, so that weights are cast once.
+                fabric.autocast(),
+            ):
+
+                def compute(rows: np.ndarray) -> np.ndarray:
+                    return decode(module(to_device(fabric, encode(rows))).cpu())
+
+                size = batch_size_for(fabric.device, n_pixels)
+                return map_rows(compute, n_samples, size, group)
+        finally:
+            module.cpu().train(was_training)
+
+    def _check_devices(self) -> int:
+        """Return the number of processes that `devices` asks for."""
+        is_list = isinstance(self.devices, list)
+        n_processes = len(self.devices) if is_list else self.devices
+        wanted = max(self.devices, default=-1) + 1 if is_list else n_processes
+        uses_gpu = on_gpu(self.accelerator)
+        n_held = torch.cuda.device_count() if uses_gpu else wanted
+        if n_processes == 0 or (is_list and not uses_gpu) or wanted > n_held:
+            raise ValueError(
+                "`devices` must be a number of devices, or a list that holds the "
+                f"indices of GPUs. Got {self.devices!r}; this machine has "
+                f"{torch.cuda.device_count()} GPUs that can be used. Pass devices=1."
+            )
+        return n_processes
 
     def _make_fabric(self, mixed_precision: bool) -> Fabric:
-        self._validate_params()
-        if self.devices != 1 and not (
-            isinstance(self.devices, list) and len(self.devices) == 1
-        ):
-            raise ValueError(
-                "`devices` must be 1, or a list that holds the index of one GPU. "
-                f"Got {self.devices!r}. Training on several devices at once is not "
-                "available in this version."
-            )
-        precision = self.precision
-        with _quiet_fabric():
-            if precision == "auto":
-                device = Fabric(
-                    accelerator=self.accelerator, devices=self.devices
-                ).device
-                precision = _auto_precision(device) if mixed_precision else "32-true"
-            return Fabric(
-                accelerator=self.accelerator,
-                devices=self.devices,
-                strategy=self.strategy,
-                precision=precision,
-            )
-
-
-@contextlib.contextmanager
-def _deterministic_kernels(device: torch.device) -> Iterator[None]:
-    """Make cuDNN choose the same kernel twice, and leave its setting as it was."""
-    if device.type != "cuda":
-        yield
-        return
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=True
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def _quiet_fabric() -> Iterator[None]:
-    """Keep Fabric's announcements of its own choices off the user's screen."""
-    logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = was_disabled
-
-
-def _auto_precision(device: torch.device) -> str:
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        native = any(
-            capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16")
+        return make_fabric(
+            self.accelerator, self._own_device(), self.precision, mixed_precision
         )
-    else:
-        native = False
-    return "bf16-mixed" if native else "32-true"
+
+    def _own_device(self) -> int | list[int]:
+        """Return the one device of this process, as Fabric wants it."""
+        local_rank = int(os.environ["LOCAL_RANK"]) if launched_from_outside() else 0
+        if isinstance(self.devices, list):
+            return [self.devices[local_rank % len(self.devices)]]
+        return [local_rank] if on_gpu(self.accelerator) else 1
+
+
+def _fit_and_return(trainer, task, n_epochs, verbose, description) -> Snapshot:
+    return trainer._fit_here(task, n_epochs, verbose, description).snapshot()

@@ -1,0 +1,101 @@
+"""How much goes through a network at a time, and what to say when it was too much."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from gansampler.exceptions import OutOfMemoryError
+from gansampler.training._group import Group
+from gansampler.training._task import TrainingTask
+
+__all__ = ["batch_size_for", "explain_out_of_memory", "map_rows"]
+
+# On a CPU the activations of a layer stay in the caches up to here; a GPU is busy
+# from there on.
+PIXELS_ON_CPU, PIXELS_ON_GPU = 2**16, 2**20
+MOST_SAMPLES = 1024
+
+
+def batch_size_for(device: torch.device, n_pixels: int) -> int:
+    """Return how many samples of so many pixels to take at a time."""
+    pixels = PIXELS_ON_CPU if device.type == "cpu" else PIXELS_ON_GPU
+    return int(np.clip(pixels // max(n_pixels, 1), 1, MOST_SAMPLES))
+
+
+def map_rows(
+    compute: Callable[[np.ndarray], np.ndarray],
+    n_samples: int,
+    batch_size: int,
+    group: Group,
+) -> np.ndarray:
+    """Compute the rows of an array batch by batch; several processes share them out.
+
+    The batches are halved where they exhaust a GPU's memory.
+    """
+    per_process = -(-n_samples // group.size)
+    first = min(group.rank * per_process, n_samples)
+    last = min(first + per_process, n_samples)
+    batch_size = min(batch_size, max(last - first, 1))
+    result: np.ndarray | None = None
+    start = first
+    while start < last or result is None:
+        # A process without a share learns from one row what the result looks like.
+        stop = min(start + batch_size, last) if start < last else start
+        rows = np.arange(start, stop) if start < stop else np.arange(1)
+        try:
+            part = compute(rows)
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            batch_size //= 2
+            torch.cuda.empty_cache()
+            continue
+        if result is None:
+            make = np.empty if group.size == 1 else np.zeros
+            result = make((n_samples, *part.shape[1:]), dtype=part.dtype)
+        result[start:stop] = part[: stop - start]
+        start = stop
+    # Each row is zero on all processes but one.
+    group.add_arrays(result)
+    return result
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(task: TrainingTask) -> Iterator[None]:
+    """Say what training needs and what to change where memory is short."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        weights = sum(
+            tensor.nbytes
+            for module in task.modules.values()
+            for tensor in module.state_dict().values()
+        )
+        # Gradients, and the two moments of Adam.
+        fixed = 4 * weights
+        held = "the machine's memory"
+        reached = ""
+        if task.device.type == "cuda":
+            total = torch.cuda.get_device_properties(task.device).total_memory
+            held = f"the GPU's {total / 2**30:.1f} GiB"
+            peak = torch.cuda.max_memory_allocated(task.device)
+            reached = f" {peak / 2**30:.1f} GiB were in use at most."
+        raise OutOfMemoryError(
+            f"Training must fit into {held}. Networks, gradients and optimisers need "
+            f"about {fixed / 2**30:.2f} GiB; the rest is activations, which grow with "
+            f"batch size, image size and width.{reached} {task.memory_advice} "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # On a CPU torch has no class of its own for that.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    )

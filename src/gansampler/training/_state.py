@@ -1,0 +1,131 @@
+"""The whole state of a run as tensors and JSON, and back.
+
+Nested dicts, lists and tuples of tensors, arrays, numbers, text and None become one
+JSON text and a flat dict of tensors; nothing needs pickling.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from gansampler.training._task import TrainingTask
+
+__all__ = ["Snapshot", "capture", "is_finite", "restore"]
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Snapshot(NamedTuple):
+    """A copy of a state, on the CPU, in the form in which it is written."""
+
+    packed: Any
+    tensors: Tensors
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Snapshot:
+        """Copy a state."""
+        tensors: Tensors = {}
+        return cls(_pack(state, tensors, ""), tensors)
+
+    def unpack(self) -> dict[str, Any]:
+        """Return the state; tensors are those of the copy."""
+        return _unpack(self.packed, self.tensors)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def _pack(value: Any, tensors: Tensors, path: str) -> Any:
+    """Return a JSON-able stand-in for a value; its tensors go into `tensors`."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        tensor = torch.as_tensor(value).detach()
+        # A copy: training goes on in the original's memory.
+        tensors[path] = tensor.to("cpu", copy=True).contiguous()
+        return {"tensor" if isinstance(value, torch.Tensor) else "array": path}
+    if isinstance(value, dict):
+        pairs = [
+            [key, _pack(item, tensors, f"{path}.{key}")] for key, item in value.items()
+        ]
+        return {"dict": pairs}
+    if isinstance(value, list | tuple):
+        items = [_pack(item, tensors, f"{path}.{i}") for i, item in enumerate(value)]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(
+        "The state of a run is made of tensors, arrays, numbers, text and None. Got "
+        f"{type(value).__name__} at {path!r}. Return its parts from `state_dict`."
+    )
+
+
+def _unpack(value: Any, tensors: Tensors) -> Any:
+    """Undo :func:`_pack`."""
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, held),) = value.items()
+    if kind == "tensor":
+        return tensors[held]
+    if kind == "array":
+        return tensors[held].numpy()
+    if kind == "tuple":
+        return tuple(_unpack(item, tensors) for item in held)
+    return {key: _unpack(item, tensors) for key, item in held}
+
+
+def capture(task: TrainingTask) -> dict[str, Any]:
+    """Return everything in a task that training changes, and the random states."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "modules": {name: m.state_dict() for name, m in task.modules.items()},
+        "optimizers": {name: o.state_dict() for name, o in task.optimizers.items()},
+        "schedulers": [scheduler.state_dict() for scheduler in task.schedulers],
+        "task": task.state_dict(),
+        "draw": task.draw,
+        "random": {
+            "python": random.getstate(),
+            "numpy": (kind, keys.tolist(), *rest),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if _cuda_is_used(task) else [],
+        },
+    }
+
+
+def restore(task: TrainingTask, state: dict[str, Any]) -> None:
+    """Put a task and the random states where :func:`capture` found them."""
+    for name, module in task.modules.items():
+        module.load_state_dict(state["modules"][name])
+    for name, optimizer in task.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    for scheduler, held in zip(task.schedulers, state["schedulers"], strict=True):
+        scheduler.load_state_dict(held)
+    task.load_state_dict(state["task"])
+    task.draw = state["draw"]
+    random.setstate(state["random"]["python"])
+    np.random.set_state(state["random"]["numpy"])  # noqa: NPY002
+    torch.set_rng_state(state["random"]["torch"])
+    held = state["random"]["cuda"]
+    if _cuda_is_used(task) and len(held) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(held)
+
+
+def is_finite(task: TrainingTask) -> bool:
+    """Whether every weight is a number."""
+    return all(
+        bool(torch.isfinite(tensor).all())
+        for module in task.modules.values()
+        for tensor in module.parameters()
+    )
+
+
+def _cuda_is_used(task: TrainingTask) -> bool:
+    return task.device.type == "cuda"
