@@ -137,7 +137,7 @@ def test_layout_makes_no_difference(monkeypatch, arrange, reduction):
     from gansampler.losses import _sigmoid_kernel
 
     # Several chunks, of hard and of soft targets, the last of them shorter.
-    monkeypatch.setattr(_sigmoid_kernel, "chunk_numel", lambda tensor: 32)
+    monkeypatch.setattr(_sigmoid_kernel, "chunk_numel", lambda *sizes: 32)
     z = arrange(logits(3, 4, 6, 5).detach())
     t = labels(*z.shape)
     t[1:] = labels(*z.shape, kind="soft")[1:]

@@ -190,7 +190,7 @@ class TestLayout:
     def test_makes_no_difference(self, monkeypatch, arrange, soft, reduction):
         from gansampler.losses import _slabs
 
-        monkeypatch.setattr(_slabs, "chunk_numel", lambda tensor: 50)
+        monkeypatch.setattr(_slabs, "chunk_numel", lambda *sizes: 50)
         z = arrange(logits(3, C, 6, 5).detach())
         target = indices(z.shape[0], *z.shape[2:])
         target[0, 0, 0] = -100

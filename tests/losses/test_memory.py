@@ -9,11 +9,11 @@ class TestChunks:
     def test_stay_within_an_eighth(self):
         for numel in (10, 10**6, 10**8):
             z = torch.empty(1).expand(numel)
-            assert _memory.chunk_numel(z) <= max(numel // 8, 65536)
+            assert _memory.chunk_numel(z, 8) <= max(numel // 8, 65536)
 
     def test_occupy_every_thread(self):
         z = torch.empty(1).expand(10**9)
-        assert _memory.chunk_numel(z) >= 32768 * torch.get_num_threads()
+        assert _memory.chunk_numel(z, 8) >= 32768 * torch.get_num_threads()
 
 
 class TestLargePages:

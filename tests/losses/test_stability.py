@@ -74,6 +74,29 @@ class TestSoftmax:
             assert_close(half, single.to(dtype), rtol=0, atol=0)
 
 
+# The true class before the other, near to it or far, at either end of what needs no
+# shift by the maximum.
+PAIRS = [
+    [z, z + d]
+    for z in (-95.0, -42.0, -41.3, -30.0, -8.4, 0.3, 21.9, 22.3, 30.1, 42.0, 95.0)
+    for d in (*np.linspace(-14, 2, 33), -88.0, -60.0, 60.0, 88.0)
+]
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_softmax_of_each_row_alone(reference, gamma):
+    # In a batch, one row that is out of range takes the others along.
+    z = torch.tensor(PAIRS, dtype=torch.float32, requires_grad=True)
+    y = torch.tensor([0])
+    loss = torch.stack([focal_loss(row[None], y, gamma) for row in z])
+    wide = z.detach().double().numpy()
+    q = reference.one_hot(np.zeros(len(PAIRS), int), 2)
+    close(loss, reference.softmax_rows(wide, q, gamma))
+    slope = reference.slope(reference.softmax_rows, wide, q, gamma, step=1e-5)
+    (gradient,) = torch.autograd.grad(loss.sum(), z)
+    np.testing.assert_allclose(gradient.double(), slope, rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("gamma", GAMMAS)
 class TestSigmoid:
     @pytest.mark.parametrize("target", [0.0, 1.0, 0.3])

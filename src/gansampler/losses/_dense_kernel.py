@@ -25,6 +25,9 @@ __all__ = ["dense_kernel"]
 # Stands in for an infinite -log p, where p * log p has the limit 0.
 _HUGE = 1e30
 
+# Buffers of a slab's size.
+_N_BUFFERS = 8
+
 
 def _slab(
     z: Tensor,
@@ -112,4 +115,4 @@ def dense_kernel(
             gradient.mul_(scale)
         return loss
 
-    return run_slabs(input, layout, slab, need_gradient, scale)
+    return run_slabs(input, layout, slab, _N_BUFFERS, need_gradient, scale)

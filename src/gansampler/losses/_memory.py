@@ -18,17 +18,17 @@ def may_peek(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def chunk_numel(tensor: Tensor) -> int:
-    """Elements to work on at a time.
+def chunk_numel(tensor: Tensor, n_buffers: int) -> int:
+    """Elements to work on at a time, with ``n_buffers`` buffers of that size.
 
     On the CPU as many as stay in the caches and still occupy every thread (torch
-    splits an operation among threads from 32,768 elements each), and no more than an
-    eighth of all, lest the buffers outweigh the tensor; elsewhere enough to make the
-    launch of a kernel cheap.
+    splits an operation among threads from 32,768 elements each), and so few that the
+    buffers do not outweigh the tensor; elsewhere enough to make the launch of a kernel
+    cheap.
     """
     if tensor.device.type == "cpu":
-        share = max(tensor.numel() // 8, 65536)
-        return min(max(262144 * torch.get_num_threads(), 1 << 20), share)
+        share = max(tensor.numel() // n_buffers, 65536)
+        return min(max(262144 * torch.get_num_threads(), (1 << 23) // n_buffers), share)
     return 1 << 24
 
 

@@ -23,6 +23,9 @@ __all__ = ["Pair", "sigmoid_kernel"]
 # Stands in for an infinite s, where (1 - q) s has the limit 0.
 _HUGE = 1e30
 
+# Buffers of a chunk's size, rounded up.
+_N_BUFFERS = 8
+
 Pair = tuple[float | Tensor, float | Tensor]
 
 
@@ -155,7 +158,7 @@ def sigmoid_kernel(
     flat_input, flat_target = _flat(input, like), _flat(target, like)
     flat_gradient = None if gradient is None else _flat(gradient, like)
     flat_rows = None if rows is None else _flat(rows, like)
-    size = min(chunk_numel(input), input.numel())
+    size = min(chunk_numel(input, _N_BUFFERS), input.numel())
     scratch = torch.empty((5, size), dtype=dtype, device=input.device)
     sums = [scratch.new_zeros(())]
     for start in range(0, input.numel(), max(size, 1)):

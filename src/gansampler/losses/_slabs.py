@@ -61,13 +61,22 @@ class Layout:
         return torch.empty_like(z) if gradient is None else gradient
 
     def parts(self, numel: int) -> Iterator[Part]:
-        """Cut (n, C, m) into slabs of about ``numel`` elements, all classes in each."""
+        """Cut (n, C, m) into even slabs of ``numel`` elements or fewer.
+
+        All classes are in each slab.
+        """
         n, m = (self.n * self.m, 1) if self.classes_last else (self.n, self.m)
-        width = max(1, min(m, numel // self.n_classes))
-        height = 1 if width < m else max(1, numel // (self.n_classes * max(m, 1)))
+        width = _even_share(m, numel // self.n_classes)
+        height = _even_share(n, numel // (self.n_classes * max(m, 1)))
         for i in range(0, n, height):
             for j in range(0, m, width):
                 yield slice(i, i + height), slice(None), slice(j, j + width)
+
+
+def _even_share(total: int, most: int) -> int:
+    """Return the size of the fewest parts of nearly one size, of at most ``most``."""
+    n_parts = -(-total // max(most, 1))
+    return -(-total // max(n_parts, 1)) or 1
 
 
 Slab = Callable[[Tensor, Part, Tensor | None], Tensor]
@@ -77,6 +86,7 @@ def run_slabs(
     input: Tensor,
     layout: Layout,
     slab: Slab,
+    n_buffers: int,
     need_gradient: bool,
     scale: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
@@ -91,6 +101,8 @@ def run_slabs(
         ``slab(logits, part, gradient)`` returns the loss of each row of the part and
         leaves its gradient by the logits, scaled as the result is, in ``gradient``
         unless that is None.
+    n_buffers : int
+        Buffers of its own size that a slab needs.
     need_gradient : bool
         Whether the gradient is kept.
     scale : Tensor of shape () or None
@@ -111,7 +123,7 @@ def run_slabs(
     shape = (layout.n, *layout.rest) if scale is None else (0, *layout.rest)
     rows = input.new_empty(shape, dtype=dtype)
     sums = [input.new_zeros((), dtype=dtype)]
-    for part in layout.parts(chunk_numel(input)):
+    for part in layout.parts(chunk_numel(input, n_buffers)):
         z = logits[part].to(dtype)
         loss = slab(z, part, cube[part] if need_gradient else None)
         if scale is None:
