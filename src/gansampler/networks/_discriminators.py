@@ -45,7 +45,8 @@ class PatchDiscriminator(nn.Module):
             wider = ndf * min(2**layer, 8)
             stride = 2 if layer < n_layers else 1
             layers += [
-                nn.Conv2d(width, wider, 4, stride=stride, padding=1),
+                # The normalisation would take a bias away again.
+                nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=False),
                 nn.InstanceNorm2d(wider),
                 nn.LeakyReLU(0.2, inplace=True),
             ]

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
+from gansampler.networks._layers import RowwiseConv2d, UpsampledConv2d
 
 __all__ = ["ResNetGenerator"]
 
@@ -15,7 +16,8 @@ class ResNetGenerator(nn.Module):
 
     Reflection padding and instance normalisation throughout; tanh at the end. Each
     upsampling repeats pixels and convolves: transposed convolutions, which the first
-    implementations had there, leave checkerboards [2]_.
+    implementations had there, leave checkerboards [2]_. Convolutions before a
+    normalisation have no bias, which it would take away again.
 
     Parameters
     ----------
@@ -65,23 +67,21 @@ class ResNetGenerator(nn.Module):
         self.global_skip = global_skip
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
-            nn.Conv2d(n_channels, ngf, 7),
+            nn.Conv2d(n_channels, ngf, 7, bias=False),
             *_norm_relu(ngf),
         ]
         for width in (ngf, 2 * ngf):
             layers += [
-                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
                 *_norm_relu(2 * width),
             ]
         layers += [_ResidualBlock(4 * ngf) for _ in range(n_blocks)]
         for width in (4 * ngf, 2 * ngf):
             layers += [
-                nn.Upsample(scale_factor=2),
-                nn.ReflectionPad2d(1),
-                nn.Conv2d(width, width // 2, 3),
+                UpsampledConv2d(width, width // 2, 3, bias=False),
                 *_norm_relu(width // 2),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, n_channels, 7)]
+        layers += [nn.ReflectionPad2d(3), RowwiseConv2d(ngf, n_channels, 7)]
         self.layers = nn.Sequential(*layers)
         init_weights(self)
 
@@ -99,10 +99,10 @@ class _ResidualBlock(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3),
+            nn.Conv2d(width, width, 3, bias=False),
             *_norm_relu(width),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3),
+            nn.Conv2d(width, width, 3, bias=False),
             nn.InstanceNorm2d(width),
         )
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
+from gansampler.networks._layers import UpsampledConv2d
 
 __all__ = ["UNetGenerator"]
 
@@ -61,19 +62,14 @@ class UNetGenerator(nn.Module):
         for n_out in reversed(widths[:-1]):
             self.ups.append(
                 nn.Sequential(
-                    nn.Upsample(scale_factor=2),
-                    # 1 before and 2 after keep the size under an even kernel.
-                    nn.ZeroPad2d((1, 2, 1, 2)),
-                    nn.Conv2d(n_in, n_out, 4),
+                    UpsampledConv2d(n_in, n_out, 4),
                     nn.ReLU(inplace=True),
                     nn.InstanceNorm2d(n_out),
                 )
             )
             n_in = 2 * n_out
         self.head = nn.Sequential(
-            nn.Upsample(scale_factor=2),
-            nn.ZeroPad2d((1, 2, 1, 2)),
-            nn.Conv2d(n_in, n_channels, 4),
+            UpsampledConv2d(n_in, n_channels, 4),
             nn.Tanh(),
         )
         init_weights(self)

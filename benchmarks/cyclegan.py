@@ -1,0 +1,271 @@
+"""Training steps and generation against the textbook's, both sides in one run.
+
+    python benchmarks/cyclegan.py [--device cpu] [--threads 2] [--steps 8] [--json F]
+
+The textbook's step is the one of the tutorials: six generator passes and four passes of
+the discriminators over their own batches, one at a time, in float32, with Adam as it
+comes, and gradients for the discriminators that the generators' loss throws away. Its
+networks are ours, weight for weight, in torch's plain layers. It takes turns with ours
+step by step, so that whatever else the machine does falls on both. Times are medians.
+
+Generation is compared with a loop over single images in float32, without gradients.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gansampler import CycleGAN, Trainer
+from gansampler.networks._layers import RowwiseConv2d, UpsampledConv2d
+from gansampler.training import Callback, TrainingTask
+from gansampler.translators._pool import ImagePool
+
+LAMBDA_CYCLE, LAMBDA_IDENTITY = 10.0, 1.0
+CASES = {
+    "cpu": [(64, 64, 4), (128, 64, 1)],
+    "cuda": [(256, 64, 1), (256, 64, 2), (256, 64, 4), (256, 64, 8), (256, 64, 16)],
+}
+WARM_UP = 2
+
+
+def in_plain_layers(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that is made of torch's own layers."""
+    network = copy.deepcopy(network)
+    for name, layer in list(network.named_modules()):
+        if not isinstance(layer, UpsampledConv2d | RowwiseConv2d):
+            continue
+        conv = nn.Conv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size[0],
+            bias=layer.bias is not None,
+        )
+        conv.load_state_dict(layer.state_dict())
+        plain: nn.Module = conv
+        if isinstance(layer, UpsampledConv2d):
+            plain = nn.Sequential(
+                nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), conv
+            )
+        network.set_submodule(name, plain)
+    return network
+
+
+def check_same(network: nn.Module, plain: nn.Module) -> None:
+    """Make sure that both sides compute the same."""
+    images = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), plain(images), rtol=0, atol=1e-4)
+
+
+class TextbookStep:
+    """CycleGAN's step as the tutorials write it."""
+
+    def __init__(self, networks: dict[str, nn.Module], device: torch.device) -> None:
+        nets = {}
+        for name, network in networks.items():
+            ours = copy.deepcopy(network).cpu()
+            nets[name] = in_plain_layers(ours)
+            check_same(ours, nets[name])
+            nets[name].to(device)
+        self.st, self.ts = nets["generator_st"], nets["generator_ts"]
+        self.d_s, self.d_t = nets["discriminator_s"], nets["discriminator_t"]
+        for net in nets.values():
+            net.train().requires_grad_(True)
+        self.opt_g = torch.optim.Adam(
+            [*self.st.parameters(), *self.ts.parameters()], lr=2e-4, betas=(0.5, 0.999)
+        )
+        self.opt_d = torch.optim.Adam(
+            [*self.d_s.parameters(), *self.d_t.parameters()],
+            lr=2e-4,
+            betas=(0.5, 0.999),
+        )
+        rng = np.random.default_rng(0)
+        self.pool_s, self.pool_t = ImagePool(50, rng), ImagePool(50, rng)
+
+    def __call__(self, s: torch.Tensor, t: torch.Tensor) -> None:
+        """Update the generators, then the discriminators."""
+        self.opt_g.zero_grad()
+        fake_t, fake_s = self.st(s), self.ts(t)
+        idt_t, idt_s = self.st(t), self.ts(s)
+        score_t, score_s = self.d_t(fake_t), self.d_s(fake_s)
+        loss = F.mse_loss(score_t, torch.ones_like(score_t))
+        loss = loss + F.mse_loss(score_s, torch.ones_like(score_s))
+        cycle = F.l1_loss(self.ts(fake_t), s) + F.l1_loss(self.st(fake_s), t)
+        identity = F.l1_loss(idt_t, t) + F.l1_loss(idt_s, s)
+        (loss + LAMBDA_CYCLE * cycle + LAMBDA_IDENTITY * identity).backward()
+        self.opt_g.step()
+
+        self.opt_d.zero_grad()
+        for judge, real, fake, pool in (
+            (self.d_s, s, fake_s, self.pool_s),
+            (self.d_t, t, fake_t, self.pool_t),
+        ):
+            on_real, on_fake = judge(real), judge(pool.query(fake.detach()))
+            judged = F.mse_loss(on_real, torch.ones_like(on_real))
+            judged = judged + F.mse_loss(on_fake, torch.zeros_like(on_fake))
+            (0.5 * judged).backward()
+        self.opt_d.step()
+
+
+class TakeTurns(Callback):
+    """After each step of ours, one of the textbook's on a batch of the same size."""
+
+    def __init__(self, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self.batch = batch
+        self.ours: list[float] = []
+        self.textbook: list[float] = []
+
+    def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
+        """Build the other side from the same networks."""
+        self.device = task.device
+        self.step = TextbookStep(task.modules, task.device)
+        self.tensors = [tensor.to(task.device) for tensor in self.batch]
+        self.start = self._now()
+
+    def on_step_end(self, task: TrainingTask, epoch: int, step: int) -> None:
+        """Take the time of ours, then of the textbook's."""
+        now = self._now()
+        self.ours.append(now - self.start)
+        self.step(*self.tensors)
+        self.start = self._now()
+        self.textbook.append(self.start - now)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def random_images(n: int, side: int) -> np.ndarray:
+    """Noise: the arithmetic does not care what it is done on."""
+    rng = np.random.default_rng(n)
+    return rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+
+
+def compare_steps(
+    side: int, ngf: int, batch_size: int, precision: str, device: str, n_steps: int
+) -> dict:
+    """Return median seconds a step, ours and the textbook's, of one setting."""
+    n = batch_size * (n_steps + WARM_UP)
+    source, target = random_images(n, side), random_images(n, side)
+    as_batch = [
+        torch.from_numpy(x[:batch_size]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for x in (source, target)
+    ]
+    turns = TakeTurns((as_batch[0], as_batch[1]))
+    CycleGAN(
+        ngf=ngf,
+        ndf=ngf,
+        n_epochs=1,
+        batch_size=batch_size,
+        lambda_cycle=LAMBDA_CYCLE,
+        lambda_identity=LAMBDA_IDENTITY,
+        trainer=Trainer(accelerator=device, precision=precision, callbacks=[turns]),
+        random_state=0,
+    ).fit(source, target)
+    ours = statistics.median(turns.ours[WARM_UP:])
+    textbook = statistics.median(turns.textbook[WARM_UP:])
+    return {
+        "side": side,
+        "ngf": ngf,
+        "batch_size": batch_size,
+        "precision": precision,
+        "seconds": ours,
+        "textbook_seconds": textbook,
+        "ratio": textbook / ours,
+        "images_per_second": batch_size / ours,
+    }
+
+
+def compare_generation(side: int, ngf: int, device: str, n_images: int) -> dict:
+    """Return images a second of ``translate`` and of a loop over single images."""
+    images = random_images(n_images, side)
+    model = CycleGAN(
+        ngf=ngf, n_epochs=0, trainer=Trainer(accelerator=device), random_state=0
+    ).fit(images, images)
+    network = in_plain_layers(model.generator_st_).to(device)
+    ours, loop = [], []
+    for _ in range(3):
+        start = time.perf_counter()
+        model.translate(images)
+        middle = time.perf_counter()
+        with torch.no_grad():
+            for image in images:
+                batch = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+                output = network((batch / 127.5 - 1).to(device)).cpu()
+                ((output + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+        loop.append(time.perf_counter() - middle)
+        ours.append(middle - start)
+    return {
+        "side": side,
+        "ngf": ngf,
+        "images_per_second": n_images / statistics.median(ours),
+        "loop_images_per_second": n_images / statistics.median(loop),
+        "ratio": statistics.median(loop) / statistics.median(ours),
+    }
+
+
+def matrix_rate(device: str) -> float:
+    """Return the bfloat16 multiply-adds of large matrices, in TFLOP/s."""
+    n = 8192 if device == "cuda" else 2048
+    a = torch.randn(n, n, device=device, dtype=torch.bfloat16)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        (a @ a).sum().item()
+        times.append(time.perf_counter() - start)
+    return 2 * n**3 / statistics.median(times) / 1e12
+
+
+def main() -> None:
+    """Print a table, and write the figures as JSON where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    warnings.simplefilter("ignore")
+    results: dict = {
+        "device": args.device,
+        "threads": args.threads,
+        "bf16_matrix_tflops": matrix_rate(args.device),
+        "steps": [],
+        "generation": [],
+    }
+    print(f"large bfloat16 matrices: {results['bf16_matrix_tflops']:.2f} TFLOP/s")
+    for side, ngf, batch_size in CASES[args.device]:
+        for precision in ("auto", "32-true"):
+            row = compare_steps(
+                side, ngf, batch_size, precision, args.device, args.steps
+            )
+            results["steps"].append(row)
+            print(
+                f"step, {side} px, ngf {ngf}, batch {batch_size}, {precision:>7}: "
+                f"{1000 * row['seconds']:7.0f} ms, textbook "
+                f"{1000 * row['textbook_seconds']:7.0f} ms: {row['ratio']:.2f}x"
+            )
+    for side in (64, 128) if args.device == "cpu" else (256,):
+        row = compare_generation(side, 64, args.device, 64)
+        results["generation"].append(row)
+        print(
+            f"generation, {side} px, ngf 64: {row['images_per_second']:.1f} images/s, "
+            f"one at a time in float32 {row['loop_images_per_second']:.1f}: "
+            f"{row['ratio']:.2f}x"
+        )
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Convolutions that compute the same as plain ones do, with fewer multiplications."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+__all__ = ["RowwiseConv2d", "UpsampledConv2d"]
+
+
+class UpsampledConv2d(nn.Conv2d):
+    r"""Doubling by nearest neighbours, padding and convolution, as one operation.
+
+    In the doubled image neighbouring pixels are equal, so that weights which meet the
+    same pixel can be added before they are multiplied: with a kernel
+    :math:`w_0, w_1, w_2` in one dimension,
+
+    .. math:: y_{2i} = w_0 x_{i-1} + (w_1 + w_2) x_i, \qquad
+        y_{2i+1} = (w_0 + w_1) x_i + w_2 x_{i+1},
+
+    which is a transposed convolution of stride 2. For a kernel of 3 x 3 it takes 2.25
+    times fewer multiplications. The weights are those of the plain convolution.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : {3, 4}
+        3 with the doubled image reflected at its edges, 4 with one row of zeros before
+        it and two after.
+    bias : bool, default=True
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, bias=bias)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map (n, in_channels, h, w) to (n, out_channels, 2 h, 2 w)."""
+        kernel = _fold(_fold(self.weight).mT).mT.transpose(0, 1)
+        if self.kernel_size == (4, 4):
+            return F.conv_transpose2d(
+                input, kernel, self.bias, stride=2, padding=2, output_padding=1
+            )
+        # What lies beyond the edge of the doubled image equals the edge.
+        padded = F.pad(input, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, kernel, self.bias, stride=2, padding=3)
+
+
+def _fold(weight: torch.Tensor) -> torch.Tensor:
+    """Turn the rows round, and add each to its neighbour: k rows become k + 1."""
+    turned = weight.flip(-2)
+    return F.pad(turned, (0, 0, 0, 1)) + F.pad(turned, (0, 0, 1, 0))
+
+
+class RowwiseConv2d(nn.Conv2d):
+    """A convolution to few channels, first along the rows and then across them.
+
+    The kernels of processors compute 8 or 16 channels at least, so that those of an
+    image leave most of them idle. Here each row of the kernel is a convolution by
+    itself, with channels of its own, and their results are added in float32.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map (n, in_channels, h, w) to (n, out_channels, h - k + 1, w - k + 1)."""
+        n_rows = self.kernel_size[0]
+        kernel = self.weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
+        rows = F.conv2d(input, kernel).unflatten(1, (n_rows, self.out_channels))
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        height = input.shape[-2] - n_rows + 1
+        output = rows[:, 0, :, :height]
+        for row in range(1, n_rows):
+            output = output + rows[:, row, :, row : row + height]
+        if self.bias is not None:
+            output = output + self.bias[:, None, None]
+        return output

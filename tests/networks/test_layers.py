@@ -1,0 +1,96 @@
+"""The quick convolutions against the plain ones that they stand for."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from gansampler.networks import init_weights
+from gansampler.networks._layers import RowwiseConv2d, UpsampledConv2d
+
+PADDING = {3: nn.ReflectionPad2d(1), 4: nn.ZeroPad2d((1, 2, 1, 2))}
+
+
+def plain_like(layer):
+    """The textbook's modules, with the same weights."""
+    conv = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        bias=layer.bias is not None,
+    ).to(layer.weight.dtype)
+    conv.load_state_dict(layer.state_dict())
+    if isinstance(layer, RowwiseConv2d):
+        return conv, conv
+    before = nn.Upsample(scale_factor=2), PADDING[layer.kernel_size[0]]
+    return nn.Sequential(*before, conv), conv
+
+
+LAYERS = [
+    lambda: UpsampledConv2d(6, 5, 3),
+    lambda: UpsampledConv2d(6, 5, 3, bias=False),
+    lambda: UpsampledConv2d(6, 5, 4),
+    lambda: RowwiseConv2d(6, 3, 7),
+    lambda: RowwiseConv2d(6, 2, 7, bias=False),
+]
+
+
+@pytest.mark.parametrize("make", LAYERS)
+@pytest.mark.parametrize("shape", [(1, 6, 8, 8), (3, 6, 7, 12), (2, 6, 9, 31)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
+)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_values_and_gradients_are_the_plain_layers(
+    make, shape, dtype, tolerance, channels_last
+):
+    torch.manual_seed(0)
+    layer = make().to(dtype)
+    plain, conv = plain_like(layer)
+    x = torch.randn(shape, dtype=dtype)
+    if channels_last:
+        x = x.to(memory_format=torch.channels_last)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    ours, expected = layer(inputs[0]), plain(inputs[1])
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
+    weights = torch.randn_like(expected)
+    (ours * weights).sum().backward()
+    (expected * weights).sum().backward()
+    pairs = [(inputs[0].grad, inputs[1].grad)]
+    pairs += [
+        (a.grad, b.grad)
+        for a, b in zip(layer.parameters(), conv.parameters(), strict=True)
+    ]
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * b.abs().max())
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_half_precision_is_as_exact_as_the_plain_layers(make):
+    torch.manual_seed(0)
+    layer, x = make(), torch.randn(4, 6, 16, 16)
+    exact = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = (layer(x).float() - exact).abs().mean()
+        plain = (plain_like(layer)[0](x).float() - exact).abs().mean()
+    assert ours < 1.2 * plain
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_copies_pickles_and_exports(make):
+    layer, x = make(), torch.randn(2, 6, 8, 8)
+    expected = layer(x)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other(x).equal(expected)
+    exported = torch.export.export(layer, (x,)).module()
+    torch.testing.assert_close(exported(x), expected)
+
+
+def test_weights_are_drawn_as_those_of_convolutions():
+    torch.manual_seed(0)
+    layer = init_weights(UpsampledConv2d(64, 64, 3))
+    assert layer.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert not layer.bias.any()
