@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gansampler import FocalLoss
 from gansampler.classification import ClassifierNetwork
 from gansampler.classification._loss import RowWeights, WeightedLoss
+from gansampler.exceptions import GANSamplerWarning
 
 BATCH_NORM = "shufflenet_v2_x0_5"
 
@@ -150,7 +151,7 @@ def test_early_stopping_takes_the_best_epoch(make):
     X_val, y_val = noise(30, seed=1)
     # Something to learn first, and much to learn by heart.
     y[:25], y_val[:20] = X[:25, 0] > 0, X_val[:20, 0] > 0
-    model = make(patience=4, n_epochs=200, lr=0.1, loss="cross_entropy")
+    model = make(patience=4, n_epochs=200, lr=0.03, loss="cross_entropy")
     model.fit(X, y, validation_data=(X_val, y_val))
     losses = [record["val_loss"] for record in model.history_]
     best = int(np.argmin(losses))
@@ -159,7 +160,7 @@ def test_early_stopping_takes_the_best_epoch(make):
     p = model.predict_proba(X_val)[np.arange(30), y_val]
     assert -np.log(p).mean() == pytest.approx(losses[best], rel=1e-5)
     # Without patience the last epoch counts.
-    last = make(n_epochs=len(losses), lr=0.1, loss="cross_entropy")
+    last = make(n_epochs=len(losses), lr=0.03, loss="cross_entropy")
     last.fit(X, y, validation_data=(X_val, y_val))
     p = last.predict_proba(X_val)[np.arange(30), y_val]
     assert -np.log(p).mean() == pytest.approx(losses[-1], rel=1e-5)
@@ -167,6 +168,7 @@ def test_early_stopping_takes_the_best_epoch(make):
     assert last.history_[-1]["val_balanced_accuracy"] == pytest.approx(accuracy)
 
 
+@pytest.mark.filterwarnings("ignore:.*near-duplicates")
 def test_early_stopping_restores_a_network_of_images(make, data):
     X, y = data
     model = make(BATCH_NORM, n_epochs=6, patience=6, lr=0.02, loss="cross_entropy")
@@ -220,6 +222,7 @@ def test_optimizers_take_the_step_of_torch(make, optimizer, kind):
     torch.testing.assert_close(model.network_.weight, start.weight)
 
 
+@pytest.mark.filterwarnings("ignore:.*near-duplicates")
 def test_published_recipe_runs(make, data):
     X, y = data
     model = make(
@@ -274,3 +277,10 @@ def test_flips(make, flips, monkeypatch):
     ]
     assert sum(counts) == 12
     assert min(counts) > 0
+
+
+def test_validation_images_that_are_training_images_are_told(make, data):
+    X, y = data
+    model = make(BATCH_NORM, n_epochs=1)
+    with pytest.warns(GANSamplerWarning, match="^2 of 3 validation images are near-"):
+        model.fit(X[3:], y[3:], validation_data=(X[2:5], y[2:5]))

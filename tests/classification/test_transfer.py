@@ -188,6 +188,7 @@ def test_one_class_is_refused(make, data):
         make().fit(X, y, sample_weight=y == "benign")
 
 
+@pytest.mark.filterwarnings("ignore:.*near-duplicates")
 def test_errors_say_what_to_do(make, data, fitted):
     X, y = data
     with pytest.raises(ValueError, match="smallest that squeezenet1_1 take"):

@@ -5,11 +5,11 @@ Layer rule: knows no parameter of training.
 
 from __future__ import annotations
 
+import math
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -21,7 +21,7 @@ from gansampler.classification._data import check_samples
 from gansampler.classification._files import read_classifier, write_classifier
 from gansampler.classification._network import ClassifierNetwork
 from gansampler.classification._task import Samples
-from gansampler.images import ImageSequence, chunks
+from gansampler.images import ImageSequence
 from gansampler.training import Trainer
 
 __all__ = ["BaseNetworkClassifier"]
@@ -37,7 +37,7 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
     sample_shape_: tuple[int, ...]
     scaler_: StandardScaler | None
 
-    def predict(self, X: npt.ArrayLike) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each sample.
 
         Parameters
@@ -52,7 +52,7 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
         positions = self._logits(X).argmax(1)
         return self.classes_[positions]
 
-    def predict_proba(self, X: npt.ArrayLike) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probabilities of the classes, in the order of `classes_`.
 
         Parameters
@@ -66,7 +66,7 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
         """
         return softmax(self._logits(X), axis=1)
 
-    def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits; for two classes, the log-odds of the second.
 
         Parameters
@@ -81,7 +81,7 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def embed(self, X: npt.ArrayLike) -> np.ndarray:
+    def embed(self, X: Any) -> np.ndarray:
         """Return the features after global average pooling.
 
         Parameters
@@ -95,7 +95,7 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
             Of feature rows, the standardised rows.
         """
         check_is_fitted(self)
-        images = check_samples(self, X)
+        images = check_samples(self, X, cache=False)
         if isinstance(self.network_, ClassifierNetwork):
             return self._map(_Embedding(self.network_), images)
         return self._map(nn.Identity(), images)
@@ -144,7 +144,7 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
         def encode(rows: np.ndarray) -> torch.Tensor:
             return self._encode(images, rows)
 
-        return Samples(encode, target, images.sample_shape)
+        return Samples(images, encode, target)
 
     def _encode(self, images: ImageSequence, rows: np.ndarray) -> torch.Tensor:
         if self.scaler_ is None:
@@ -152,20 +152,26 @@ class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
         scaled = self.scaler_.transform(images.take(rows).astype(np.float64))
         return torch.from_numpy(scaled).float()
 
-    def _logits(self, X: npt.ArrayLike) -> np.ndarray:
+    def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        images = check_samples(self, X)
+        images = check_samples(self, X, cache=False)
         return self._map(self.network_, images).astype(np.float64)
 
     def _map(self, network: nn.Module, images: ImageSequence) -> np.ndarray:
-        batches = (
-            self._encode(images, rows)
-            for rows in chunks(len(images), images.sample_shape)
+        def encode(rows: np.ndarray) -> torch.Tensor:
+            # Rows come in order: the next ones are decoded while these are computed.
+            ahead = rows[0] + np.arange(2 * len(rows))
+            images.read_ahead(ahead[ahead < len(images)])
+            return self._encode(images, rows)
+
+        return self._get_trainer().predict(
+            network,
+            len(images),
+            encode,
+            lambda output: output.float().numpy(),
+            n_pixels=math.prod(images.sample_shape[:-1]),
+            mixed_precision=images.is_image,
         )
-        outputs = self._get_trainer().predict(
-            network, batches, mixed_precision=images.is_image
-        )
-        return torch.cat(list(outputs)).float().numpy()
 
 
 class _Embedding(nn.Module):
@@ -174,6 +180,8 @@ class _Embedding(nn.Module):
     def __init__(self, network: ClassifierNetwork) -> None:
         super().__init__()
         self.network = network
+        # The mode of the whole is put back after a prediction, in the network too.
+        self.training = network.training
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network.embed(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +12,38 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from gansampler.images import ImageSequence
+from gansampler.images._forms import find_form
 
 __all__ = [
     "check_sample_weight",
     "check_samples",
     "check_two_classes",
     "encode_labels",
+    "open_samples",
 ]
 
 
-def check_samples(estimator, X: npt.ArrayLike) -> ImageSequence:
+def open_samples(
+    estimator, X: Any, image_shape: object = None, *, cache: bool = True
+) -> ImageSequence:
+    """Return samples as the parameters of an estimator say they are to be read."""
+    return ImageSequence(
+        X,
+        estimator.image_shape if image_shape is None else image_shape,
+        path_column=estimator.path_column,
+        resize=estimator.resize,
+        cache=cache,
+    )
+
+
+def check_samples(estimator, X: Any, *, cache: bool = True) -> ImageSequence:
     """Return samples for a fitted estimator, of the shape that it knows."""
-    images = ImageSequence(X, estimator.image_shape)
+    is_array = find_form(X, estimator.path_column).name == "array"
+    shape = None
+    if not is_array and len(estimator.sample_shape_) == 3:
+        # Arrays are taken as they are; files and items are brought to the shape.
+        shape = estimator.sample_shape_
+    images = open_samples(estimator, X, shape, cache=cache)
     shape, known = tuple(images.sample_shape), estimator.sample_shape_
     # Of feature rows scikit-learn has its own words.
     if shape != known and (len(shape) > 1 or len(known) > 1):
@@ -30,17 +51,18 @@ def check_samples(estimator, X: npt.ArrayLike) -> ImageSequence:
             "A classifier takes samples of the shape that it was fitted on, "
             f"{known}. Got {shape}. Resize them, or fit another classifier."
         )
-    validate_data(estimator, X, reset=False, skip_check_array=True)
+    if is_array:
+        validate_data(estimator, X, reset=False, skip_check_array=True)
     return images
 
 
 def encode_labels(
     images: ImageSequence,
-    y: npt.ArrayLike,
+    y: npt.ArrayLike | None,
     encode: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Return the labels of these samples as positions in `classes_`."""
-    labels = column_or_1d(y, warn=True)
+    """Return labels, or those of a data set, as positions in `classes_`."""
+    labels = column_or_1d(images.labels() if y is None else y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_consistent_length(images, labels)
     check_classification_targets(labels)

@@ -50,7 +50,7 @@ def write_classifier(
         "classes": [_plain(label) for label in model.classes_.tolist()],
         "classes_dtype": model.classes_.dtype.str,
         "sample_shape": model.sample_shape_,
-        "n_features_in": model.n_features_in_,
+        "n_features_in": getattr(model, "n_features_in_", None),
         "feature_names_in": None if names is None else names.tolist(),
         "history": params_to_json({"history": model.history_})["history"],
     }
@@ -66,7 +66,8 @@ def read_classifier(cls: type[Model], path: str | os.PathLike[str]) -> Model:
     model = cls(**params)
     model.classes_ = np.array(state["classes"], dtype=state["classes_dtype"])
     model.sample_shape_ = tuple(state["sample_shape"])
-    model.n_features_in_ = state["n_features_in"]
+    if state["n_features_in"] is not None:
+        model.n_features_in_ = state["n_features_in"]
     if state["feature_names_in"] is not None:
         model.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
     model.history_ = state["history"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.metrics import recall_score
 from torch import nn
 
+from gansampler._serialization import comparable_params
 from gansampler.classification._loss import RowWeights, WeightedLoss
-from gansampler.images import chunks, flip_at_random
+from gansampler.images import ImageSequence, chunks, flip_chosen
 from gansampler.training import TrainingTask
 
 if TYPE_CHECKING:
@@ -24,12 +26,16 @@ MOMENTUM = 0.9
 
 
 class Samples(NamedTuple):
-    """Inputs of a network, by row number, and their classes."""
+    """Samples, how their rows become inputs of a network, and their classes."""
 
+    images: ImageSequence
     encode: Callable[[np.ndarray], torch.Tensor]
     # Positions in `classes_`.
     target: np.ndarray
-    sample_shape: tuple[int, ...]
+
+    def fingerprint(self) -> list[str]:
+        """Return a hash of the inputs and one of the classes."""
+        return [self.images.fingerprint(), blake2b(self.target.tobytes()).hexdigest()]
 
 
 class ClassificationTask(TrainingTask):
@@ -63,7 +69,7 @@ class ClassificationTask(TrainingTask):
         self.loss = WeightedLoss(
             model.loss, model.gamma, weighted=weights.by_row is not None
         )
-        self.is_image = len(samples.sample_shape) == 3
+        self.is_image = samples.images.is_image
         self.mixed_precision = self.is_image
         self.frozen: nn.Module | None = None
         if model.freeze and self.is_image:
@@ -83,7 +89,7 @@ class ClassificationTask(TrainingTask):
                 patience=model.lr_patience - 1,
                 threshold=0.0,
             )
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.n_shares = seed, 1
         self.n_samples = len(samples.target)
         self.starts = list(range(0, self.n_samples, model.batch_size))
         if len(self.starts) > 1 and self.n_samples % model.batch_size == 1:
@@ -109,12 +115,20 @@ class ClassificationTask(TrainingTask):
         }[name]
         return kind(parameters, lr=lr, weight_decay=decay)
 
-    def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    def batches(self, epoch: int, first: int = 1) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield (inputs, target, weight), shuffled and flipped; or without weight."""
         self._set_training_mode()
-        order = self.rng.permutation(self.n_samples)
-        for rows in np.split(order, self.starts[1:]):
-            inputs = self._flip(self.samples.encode(rows))
+        rng = np.random.default_rng([self.seed, epoch, self.draw])
+        order = rng.permutation(self.n_samples)
+        flips = rng.random((self.n_samples, 2)) < 0.5
+        flips &= [self.model.horizontal_flip, self.model.vertical_flip]
+        batches = np.split(order, self.starts[1:])[first - 1 :]
+        shares = self.samples.images.prefetch(list(map(self.group.share, batches)))
+        for batch, rows in zip(batches, shares, strict=True):
+            self.n_shares = len(batch) // len(rows)
+            inputs = self.samples.encode(rows)
+            if self.is_image:
+                inputs = flip_chosen(inputs, *flips[rows].T)
             target = torch.from_numpy(self.samples.target[rows])
             if self.weights.by_row is None:
                 yield inputs, target
@@ -128,26 +142,44 @@ class ClassificationTask(TrainingTask):
             self.frozen.eval()
         self.loss.module.to(self.device)
 
-    def _flip(self, batch: torch.Tensor) -> torch.Tensor:
-        if not self.is_image:
-            return batch
-        return flip_at_random(
-            batch,
-            self.rng,
-            horizontal=self.model.horizontal_flip,
-            vertical=self.model.vertical_flip,
-        )
-
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Take one step of the optimiser."""
         inputs, target, *weight = batch
         logits = self.modules["network"](inputs).float()
         loss = self.loss(logits, target, weight[0] if weight else None)
-        optimizer = self.optimizers["optimizer"]
-        optimizer.zero_grad(set_to_none=True)
-        self.backward(loss)
-        optimizer.step()
+        if self.loss.reduction == "sum":
+            # The processes' gradients are averaged.
+            loss = loss * self.n_shares
+        self.update("optimizer", loss)
         return {"loss": loss}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed, and what is known of the best epoch."""
+        return {
+            "seed": self.seed,
+            "plateau": self.plateau and self.plateau.state_dict(),
+            "best_loss": self.best_loss,
+            "best_state": self.best_state,
+            "n_epochs_since_best": self.n_epochs_since_best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+        self.seed = state["seed"]
+        if self.plateau is not None:
+            self.plateau.load_state_dict(state["plateau"])
+        self.best_loss, self.best_state = state["best_loss"], state["best_state"]
+        self.n_epochs_since_best = state["n_epochs_since_best"]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the parameters and a hash of the data."""
+        parts = [self.samples, *([self.validation] if self.validation else [])]
+        weights = self.weights.by_row
+        return {
+            "params": comparable_params(self.model),
+            "data": [part.fingerprint() for part in parts],
+            "weights": None if weights is None else weights.tolist(),
+        }
 
     def end_epoch(self, record: dict[str, float]) -> bool:
         """Add the validation figures, and keep the best weights with `patience`."""
@@ -169,11 +201,12 @@ class ClassificationTask(TrainingTask):
 
     def _validate(self, samples: Samples) -> dict[str, float]:
         self.network.eval()
+        parts = list(chunks(len(samples.target), samples.images.sample_shape))
         with torch.inference_mode():
             logits = torch.cat(
                 [
                     self.modules["network"](samples.encode(rows).to(self.device))
-                    for rows in chunks(len(samples.target), samples.sample_shape)
+                    for rows in samples.images.prefetch(parts)
                 ]
             ).float()
             target = torch.from_numpy(samples.target).to(self.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,13 @@ from gansampler.classification._data import (
     check_samples,
     check_two_classes,
     encode_labels,
+    open_samples,
 )
 from gansampler.classification._loss import RowWeights
 from gansampler.classification._network import build_classifier, check_image_size
 from gansampler.classification._task import ClassificationTask
-from gansampler.images import ImageSequence
+from gansampler.data._duplicates import warn_near_duplicates
+from gansampler.images._decode import RESIZE
 
 __all__ = ["TransferClassifier"]
 
@@ -88,7 +91,15 @@ class TransferClassifier(BaseNetworkClassifier):
     horizontal_flip, vertical_flip : bool, default=True, False
         Whether training images are flipped at random, left to right and upside down.
     image_shape : tuple of (height, width, n_channels), default=None
-        Of flattened images. Two-dimensional `X` without it are feature rows.
+        Of flattened images; two-dimensional `X` without it are feature rows. Of
+        files, the shape that they are brought to; of a torch data set, None means
+        the shape of its first item.
+    path_column : str, default=None
+        The column of a data frame that holds the paths of the images, where it has
+        several columns. The others are not used.
+    resize : {"crop", "stretch", "pad"}, default="crop"
+        How files and items of a data set are brought to `image_shape`; see
+        :class:`~gansampler.images.ImageSequence`.
     trainer : Trainer, default=None
         Device, precision, time limit. None means ``Trainer()``.
     random_state : int, RandomState instance or None, default=None
@@ -111,9 +122,9 @@ class TransferClassifier(BaseNetworkClassifier):
     sample_shape_ : tuple of int
         (height, width, n_channels) of the images, or (n_features,).
     n_features_in_ : int
-        ``X.shape[1]``, as scikit-learn counts.
+        ``X.shape[1]``, as scikit-learn counts; where `X` is an array.
     feature_names_in_ : ndarray of str of shape (n_features,)
-        Where `X` is a DataFrame whose column names are strings.
+        Where `X` is a DataFrame of numbers whose column names are strings.
 
     See Also
     --------
@@ -123,7 +134,7 @@ class TransferClassifier(BaseNetworkClassifier):
 
     Notes
     -----
-    Images are neither resized nor cropped; synthetic ones thus pass the same
+    Arrays are neither resized nor cropped; synthetic images thus pass the same
     preprocessing as real ones. They are normalised as the weights need it.
 
     With ``weights=None`` and few images, ``"squeezenet1_1"`` learns fastest: batch
@@ -177,6 +188,8 @@ class TransferClassifier(BaseNetworkClassifier):
         "horizontal_flip": ["boolean"],
         "vertical_flip": ["boolean"],
         "image_shape": [tuple, list, None],
+        "path_column": [str, int, None],
+        "resize": [StrOptions(set(RESIZE))],
         "trainer": [HasMethods(["fit", "predict"]), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -201,6 +214,8 @@ class TransferClassifier(BaseNetworkClassifier):
         horizontal_flip=True,
         vertical_flip=False,
         image_shape=None,
+        path_column=None,
+        resize="crop",
         trainer=None,
         random_state=None,
         verbose=0,
@@ -221,16 +236,18 @@ class TransferClassifier(BaseNetworkClassifier):
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.image_shape = image_shape
+        self.path_column = path_column
+        self.resize = resize
         self.trainer = trainer
         self.random_state = random_state
         self.verbose = verbose
 
     def fit(
         self,
-        X: npt.ArrayLike,
-        y: npt.ArrayLike,
+        X: Any,
+        y: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
-        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation_data: tuple[Any, npt.ArrayLike | None] | None = None,
     ) -> TransferClassifier:
         """Train the network.
 
@@ -240,8 +257,11 @@ class TransferClassifier(BaseNetworkClassifier):
             Images, uint8 in [0, 255] or floating in [0, 1]; also
             (n_samples, height, width) for grey ones, (n_samples, height * width *
             n_channels) with `image_shape`, or feature rows (n_samples, n_features).
-        y : array-like of shape (n_samples,)
-            Labels, of any type that scikit-learn takes; two classes or more.
+            Or n_samples paths of files with `image_shape`, as a list, an array, a
+            Series or a column of a data frame; or a map-style torch data set.
+        y : array-like of shape (n_samples,), default=None
+            Labels, of any type that scikit-learn takes; two classes or more. None
+            takes those of a torch data set.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative factors of the samples' losses.
         validation_data : tuple of (X, y), default=None
@@ -255,15 +275,22 @@ class TransferClassifier(BaseNetworkClassifier):
         ------
         ValueError
             If the data are of a wrong form, of one class only, or too small for the
-            backbone.
+            backbone; or if image files are missing or damaged.
+        ImageFileError
+            If an image file can not be decoded, or is changed during training.
         WeightsDownloadError
             If pretrained weights can not be downloaded.
         TrainingDivergedError
             If a loss is NaN or infinite.
         """
         self._validate_params()
-        images = ImageSequence(X, self.image_shape)
-        validate_data(self, X, y, skip_check_array=True)
+        images = open_samples(self, X)
+        if images.form == "array":
+            validate_data(self, X, y, skip_check_array=True)
+        else:
+            # Those of an earlier fit to arrays.
+            self.__dict__.pop("n_features_in_", None)
+            self.__dict__.pop("feature_names_in_", None)
         self.sample_shape_ = tuple(images.sample_shape)
         encoder = LabelEncoder()
         target = encode_labels(images, y, encoder.fit_transform)
@@ -278,6 +305,7 @@ class TransferClassifier(BaseNetworkClassifier):
         if validation_data is not None:
             X_val, y_val = validation_data
             held_out = check_samples(self, X_val)
+            warn_near_duplicates(images, held_out)
             held_out_target = encode_labels(held_out, y_val, encoder.transform)
             validation = self._samples(held_out, held_out_target)
         rng = check_random_state(self.random_state)

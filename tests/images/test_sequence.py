@@ -106,3 +106,24 @@ def test_image_shape_that_is_not_the_images_is_refused():
 def test_check_image_shape_names_the_rule(bad):
     with pytest.raises(ValueError, match=r"height, width, n_channels|at least 8 px"):
         check_image_shape(bad)
+
+
+def test_the_row_of_a_bad_pixel_is_named(monkeypatch):
+    monkeypatch.setattr("gansampler.images._arrays.BYTES_A_BLOCK", 1)
+    X = np.zeros((9, 8, 8, 3))
+    X[7, 1, 2, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity in row 7"):
+        ImageSequence(X)
+    X[5, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN in row 5"):
+        ImageSequence(X)
+
+
+def test_arrays_know_their_rows(rng):
+    X = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    images = ImageSequence(X)
+    assert (images.form, images.paths, images.skipped) == ("array", None, [])
+    assert images.rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert images.subset([4, 1]).rows.tolist() == [4, 1]
+    images.read_ahead([3])
+    assert len(images) == 6

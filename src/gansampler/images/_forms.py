@@ -1,0 +1,175 @@
+"""Which form an input has: an array, paths, a frame with paths, or a data set."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Set
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from gansampler._validation import nearest_name
+
+__all__ = ["Form", "find_form", "is_missing", "stack_images"]
+
+FormName = Literal["array", "paths", "frame", "dataset"]
+TEXT_KINDS = "OUST"
+
+
+class Form(NamedTuple):
+    """An input, and how it is to be read."""
+
+    name: FormName
+    # An array-like, a list of path entries, or the data set.
+    data: Any
+    # The column of a frame that holds the paths.
+    path_column: Any = None
+    # Whether an "array" is a list of images yet to be stacked.
+    is_separate: bool = False
+
+
+def find_form(X: Any, path_column: object = None) -> Form:
+    """Return the form of an input; refuse what has none.
+
+    Parameters
+    ----------
+    X : array-like, list, Series, data frame or Dataset
+    path_column : column name or None
+        Used for data frames only.
+
+    Returns
+    -------
+    form : Form
+    """
+    if isinstance(X, (IterableDataset, DataLoader)):
+        kind = type(X).__name__
+        raise TypeError(
+            "A torch data set must be of the map style, with __len__ and __getitem__. "
+            f"Got {kind}, whose items have no number. Pass the data set of a loader "
+            "(loader.dataset), or write the items to files and pass their paths."
+        )
+    if isinstance(X, Dataset):
+        return Form("dataset", X)
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"`X` must hold one path for each image. Got one path, {os.fsdecode(X)!r}. "
+            "Pass a list; gansampler.datasets.load_image_folder(folder, "
+            "image_size=None, as_paths=True) makes it from a folder."
+        )
+    # Sparse matrices, some of which are mappings, have scikit-learn's own message.
+    if isinstance(X, (Iterator, Mapping, Set)) and not hasattr(X, "shape"):
+        raise TypeError(
+            "`X` must be an array, a list, a Series, a data frame or a torch data set. "
+            f"Got {type(X).__name__}. Pass list(X), in the order of the labels."
+        )
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        return _form_of_frame(X, path_column)
+    entries = _entries(X)
+    if entries is None:
+        return Form("array", X)
+    if all(entry is None for entry in entries):
+        raise ValueError(
+            f"`X` must hold at least one image. Got none in {len(entries)} entries. "
+            "Pass images, or their paths."
+        )
+    first = next((entry for entry in entries if not is_missing(entry)), None)
+    if _is_path(first):
+        return Form("paths", _checked_paths(entries))
+    if isinstance(first, Image.Image) or (
+        isinstance(first, np.ndarray) and first.ndim > 1
+    ):
+        return Form("array", entries, is_separate=True)
+    return Form("array", X)
+
+
+def is_missing(entry: object) -> bool:
+    """Whether an entry is None, NaN, or what pandas has for a missing value."""
+    if isinstance(entry, float):
+        return math.isnan(entry)
+    return entry is None or type(entry).__name__ in ("NAType", "NaTType")
+
+
+def _is_path(entry: object) -> bool:
+    return isinstance(entry, (str, bytes, os.PathLike))
+
+
+def _entries(X: Any) -> list[Any] | None:
+    """Return what a one-dimensional holder of objects holds; None for others."""
+    if isinstance(X, (list, tuple)):
+        return list(X)
+    kind = getattr(getattr(X, "dtype", None), "kind", "O")
+    if kind not in TEXT_KINDS:
+        return None
+    if isinstance(X, np.ndarray):
+        is_column = X.ndim == 1 or (X.ndim == 2 and X.shape[1] == 1)
+        return X.ravel().tolist() if is_column else None
+    # Series of pandas and polars.
+    return list(X) if hasattr(X, "to_list") else None
+
+
+def _form_of_frame(X: Any, path_column: object) -> Form:
+    names = list(X.columns)
+    if path_column is None:
+        texts = [
+            name
+            for name, dtype in zip(names, X.dtypes, strict=True)
+            if getattr(dtype, "kind", "O") in TEXT_KINDS
+            and _is_path(next((v for v in X[name] if not is_missing(v)), None))
+        ]
+        if not texts:
+            return Form("array", X)
+        if len(names) > 1:
+            raise ValueError(
+                "With a data frame of several columns, `path_column` must name the one "
+                f"that holds the paths of the images. Got None; the columns {texts} "
+                f"hold text. Pass path_column={texts[0]!r}, for instance; a frame of "
+                "feature rows must hold numbers only."
+            )
+        path_column = texts[0]
+    if path_column not in names:
+        raise ValueError(
+            "`path_column` must name a column of `X`. Got "
+            f"{path_column!r}.{nearest_name(path_column, list(map(str, names)))} "
+            f"The columns are {names}."
+        )
+    column = X[path_column]
+    if hasattr(column, "columns"):
+        raise ValueError(
+            f"`path_column` must name one column of `X`. Several are named "
+            f"{path_column!r}. Rename all but one."
+        )
+    return Form("frame", _checked_paths(list(column)), path_column)
+
+
+def _checked_paths(entries: list[Any]) -> list[Any]:
+    for row, entry in enumerate(entries):
+        if not _is_path(entry) and not is_missing(entry):
+            raise TypeError(
+                "`X` must hold either paths or images, not both. Row "
+                f"{row} is of type {type(entry).__name__}, others are paths. Write "
+                "the images to files, or load the files."
+            )
+    return entries
+
+
+def stack_images(entries: list[Any]) -> np.ndarray:
+    """Make one array of separate images of one shape."""
+    for row, entry in enumerate(entries):
+        if _is_path(entry) or is_missing(entry):
+            raise TypeError(
+                "`X` must hold either images or paths, not both. Row "
+                f"{row} is of type {type(entry).__name__}, others are images. Load "
+                "the file, or write the images to files."
+            )
+    images = [np.asarray(entry) for entry in entries]
+    for row, image in enumerate(images):
+        if image.shape != images[0].shape:
+            raise ValueError(
+                "Images in a list must be of one shape. Row 0 is of shape "
+                f"{images[0].shape}, row {row} of {image.shape}. Resize them; or pass "
+                "paths, whose images are fit to `image_shape`."
+            )
+    return np.stack(images)

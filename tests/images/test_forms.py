@@ -1,0 +1,313 @@
+"""Every form in which images or their paths come."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from gansampler.images import ImageSequence
+
+SHAPE = (12, 10, 3)
+
+
+class Polars:
+    """The part of a polars data frame that is used."""
+
+    def __init__(self, **columns):
+        self._columns = columns
+        self.columns = list(columns)
+        self.dtypes = ["String" for _ in columns]
+
+    def __getitem__(self, name):
+        return PolarsSeries(self._columns[name])
+
+
+class PolarsSeries:
+    dtype = "String"
+
+    def __init__(self, values):
+        self._values = values
+
+    def to_list(self):
+        return self._values
+
+    def __len__(self):
+        return len(self._values)
+
+    def __iter__(self):
+        return iter(self._values)
+
+
+def text(paths):
+    return [str(path) for path in paths]
+
+
+OF_PATHS = {
+    "list of str": text,
+    "list of Path": list,
+    "tuple": tuple,
+    "list of bytes": lambda paths: [os.fsencode(path) for path in paths],
+    "mixed types of path": lambda paths: [str(paths[0]), *paths[1:]],
+    "array of str": lambda paths: np.array(text(paths)),
+    "array of bytes": lambda paths: np.array([os.fsencode(path) for path in paths]),
+    "array of objects": lambda paths: np.array(paths, dtype=object),
+    "column of an array": lambda paths: np.array(text(paths), dtype=object)[:, None],
+    "string array of NumPy 2": lambda paths: np.array(
+        text(paths), dtype=np.dtypes.StringDType()
+    ),
+    "Series": lambda paths: pd.Series(text(paths), index=range(10, 16)),
+    "Series of objects": lambda paths: pd.Series(paths, dtype=object),
+    "Series of categories": lambda paths: pd.Series(text(paths), dtype="category"),
+    "Index": lambda paths: pd.Index(text(paths)),
+    "polars Series": lambda paths: PolarsSeries(text(paths)),
+}
+OF_FRAMES = {
+    "pandas, one column": lambda paths: pd.DataFrame({"file": text(paths)}),
+    "pandas, one column of Path": lambda paths: pd.DataFrame({"file": paths}),
+    "polars, one column": lambda paths: Polars(file=text(paths)),
+}
+
+
+@pytest.mark.parametrize("case", OF_PATHS)
+def test_paths(case, files):
+    paths, X = files
+    images = ImageSequence(OF_PATHS[case](paths), image_shape=SHAPE)
+    assert (images.form, images.path_column) == ("paths", None)
+    assert images.paths.dtype == object
+    assert images.paths.tolist() == text(paths)
+    assert len(images) == 6
+    assert images.is_image
+    assert images.dtype == np.uint8
+    assert images.sample_shape == SHAPE
+    assert images.n_channels == 3
+    held = images.take([4, 0, 4])
+    assert held.dtype == np.uint8
+    np.testing.assert_array_equal(held, X[[4, 0, 4]])
+
+
+@pytest.mark.parametrize("case", OF_FRAMES)
+def test_frames_of_one_column(case, files):
+    paths, X = files
+    images = ImageSequence(OF_FRAMES[case](paths), image_shape=SHAPE)
+    assert (images.form, images.path_column) == ("frame", "file")
+    np.testing.assert_array_equal(images.take(np.arange(6)), X)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, lambda columns: Polars(**columns)])
+def test_frames_of_several_columns(make, files):
+    paths, X = files
+    frame = make({"age": [40] * 6, "file": text(paths), "site": ["arm"] * 6})
+    images = ImageSequence(frame, SHAPE, path_column="file")
+    assert (images.form, images.path_column) == ("frame", "file")
+    np.testing.assert_array_equal(images.take([5]), X[5:])
+    with pytest.raises(
+        ValueError, match=r"several columns.*'file', 'site'\] hold text"
+    ):
+        ImageSequence(frame, SHAPE)
+    with pytest.raises(ValueError, match=r"Got 'fil'\. Did you mean 'file'\?.*'age'"):
+        ImageSequence(frame, SHAPE, path_column="fil")
+
+
+def test_a_column_named_twice_is_refused(files):
+    frame = pd.DataFrame([["a", "b"]], columns=["file", "file"])
+    with pytest.raises(ValueError, match="Several are named 'file'"):
+        ImageSequence(frame, SHAPE, path_column="file")
+
+
+def test_frames_of_numbers_are_arrays(rng):
+    rows = pd.DataFrame(rng.normal(size=(5, 3)), columns=list("abc"))
+    images = ImageSequence(rows)
+    assert (images.form, images.is_image, images.paths) == ("array", False, None)
+    np.testing.assert_array_equal(images.take([1]), rows.to_numpy()[1:2])
+    flat = pd.DataFrame(rng.integers(0, 256, (5, 192), dtype=np.uint8))
+    assert ImageSequence(flat, (8, 8, 3)).sample_shape == (8, 8, 3)
+
+
+def test_missing_first_path_is_still_a_path(files):
+    frame = pd.DataFrame({"file": [None, str(files[0][0])]})
+    with pytest.raises(ValueError, match=r"row 0: the path is missing"):
+        ImageSequence(frame, SHAPE)
+    with pytest.raises(ValueError, match=r"row 1: the path is missing"):
+        ImageSequence(pd.Series([str(files[0][0]), pd.NA]), SHAPE)
+
+
+OF_IMAGES = {
+    "list": list,
+    "tuple": tuple,
+    "Series": lambda X: pd.Series(list(X)),
+    "list of PIL images": lambda X: [Image.fromarray(image) for image in X],
+}
+
+
+@pytest.mark.parametrize("case", OF_IMAGES)
+def test_separate_images_become_one_array(case, files):
+    X = files[1]
+    images = ImageSequence(OF_IMAGES[case](X))
+    assert images.form == "array"
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images.array, X)
+
+
+def test_array_of_image_objects(files):
+    X = np.empty(6, dtype=object)
+    X[:] = list(files[1])
+    np.testing.assert_array_equal(ImageSequence(X).array, files[1])
+
+
+def test_map_of_a_file_is_not_loaded(rng, tmp_path):
+    X = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    images = ImageSequence(mapped)
+    assert images.form == "array"
+    assert np.shares_memory(images.array, mapped)
+    np.testing.assert_array_equal(images.subset([4]).take([0]), X[4:5])
+    floating = np.memmap(tmp_path / "f", np.float32, "w+", shape=(6, 8, 8, 3))
+    floating[:] = X / 255
+    assert np.shares_memory(ImageSequence(floating).array, floating)
+    floating[5, 0, 0, 0] = 7
+    with pytest.raises(ValueError, match="Divide by 255"):
+        ImageSequence(floating)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+def ragged(files):
+    return [np.zeros((8, 8, 3)), np.zeros((8, 8, 3)), np.zeros((9, 8, 3))]
+
+
+BAD = {
+    "one path": (lambda f: str(f[0]), TypeError, "one path for each image.*load_image"),
+    "one Path": (lambda f: f[0], TypeError, "one path for each image"),
+    "empty list": (lambda f: [], ValueError, "at least one image"),
+    "empty array": (lambda f: np.array([], object), ValueError, "at least one image"),
+    "empty Series": (lambda f: pd.Series([], dtype=str), ValueError, "at least one"),
+    "paths, then an array": (
+        lambda f: [f[0], np.zeros((8, 8, 3))],
+        TypeError,
+        "paths or images, not both. Row 1 is of type ndarray",
+    ),
+    "paths, then a number": (lambda f: [f[0], f[1], 3], TypeError, "Row 2 is .* int"),
+    "arrays, then a path": (
+        lambda f: [np.zeros((8, 8, 3)), f[0]],
+        TypeError,
+        "images or paths, not both. Row 1 is",
+    ),
+    "arrays, then None": (
+        lambda f: [np.zeros((8, 8, 3)), None],
+        TypeError,
+        "Row 1 is of type NoneType",
+    ),
+    "ragged": (ragged, ValueError, r"row 2 of \(9, 8, 3\)"),
+    "loader": (
+        lambda f: DataLoader(TensorDataset(torch.zeros(2, 1, 8, 8))),
+        TypeError,
+        "loader.dataset",
+    ),
+    "stream": (lambda f: Stream(), TypeError, "map style.*Got Stream"),
+    "only None": (lambda f: [None, None], ValueError, "Got none in 2 entries"),
+    "set": (lambda f: {str(f[0])}, TypeError, r"Got set\. Pass list\(X\)"),
+    "iterator": (lambda f: map(str, f), TypeError, r"Got map\. Pass list\(X\)"),
+    "dict": (lambda f: {"file": f}, TypeError, r"Got dict"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_form_is_refused(case, files):
+    make, error, message = BAD[case]
+    with pytest.raises(error, match=message):
+        ImageSequence(make(files[0]), image_shape=SHAPE if "path" in case else None)
+
+
+def test_paths_need_an_image_shape(files, save):
+    with pytest.raises(ValueError, match=r"All files are of 12 x 10 px.*\(12, 10, 3\)"):
+        ImageSequence(files[0])
+    grey = save(np.zeros((9, 11), np.uint8), "grey.png")
+    with pytest.raises(ValueError, match=r"pass image_shape=\(9, 11, 1\)\."):
+        ImageSequence([grey])
+    with pytest.raises(ValueError, match=r"2 sizes.*\(224, 224, 3\), for instance"):
+        ImageSequence([*files[0], grey])
+
+
+@pytest.mark.parametrize("shape", [(12, 10, 2), (12, 10, 5), (4, 10, 3), (12, 10)])
+def test_paths_need_a_sensible_image_shape(files, shape):
+    with pytest.raises(ValueError, match="1 channel|at least 8 px|height, width"):
+        ImageSequence(files[0], image_shape=shape)
+
+
+def test_relative_paths(files, monkeypatch):
+    monkeypatch.chdir(files[0][0].parent)
+    images = ImageSequence([Path("3.png")], image_shape=SHAPE)
+    assert images.paths.tolist() == ["3.png"]
+    np.testing.assert_array_equal(images.take([0])[0], files[1][3])
+
+
+def test_a_batch_of_files_restores_to_pixels(files):
+    images = ImageSequence(files[0], image_shape=SHAPE)
+    batch = images.batch([3, 1])
+    assert batch.shape == (2, 3, 12, 10)
+    assert batch.dtype == torch.float32
+    np.testing.assert_array_equal(images.restore(batch), files[1][[3, 1]])
+
+
+def test_array_is_of_arrays_only(files):
+    with pytest.raises(AttributeError):
+        ImageSequence(files[0], image_shape=SHAPE).array  # noqa: B018
+
+
+class TestFingerprint:
+    def test_of_arrays_is_that_of_the_content(self, rng):
+        X = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+        whole = ImageSequence(X).fingerprint()
+        int(whole, 16)
+        assert ImageSequence(X.copy()).fingerprint() == whole
+        assert ImageSequence(np.asfortranarray(X)).fingerprint() == whole
+        rows = ImageSequence(X).subset([4, 2])
+        assert rows.fingerprint() == ImageSequence(X[[4, 2]]).fingerprint()
+        assert rows.fingerprint() != ImageSequence(X[[2, 4]]).fingerprint()
+        X[5, 7, 7, 2] ^= 1
+        assert ImageSequence(X).fingerprint() != whole
+
+    def test_of_arrays_knows_shape_and_dtype(self):
+        zeros = [
+            np.zeros((2, 8, 16, 1), np.uint8),
+            np.zeros((2, 16, 8, 1), np.uint8),
+            np.zeros((2, 8, 16, 1), np.float32),
+            np.zeros((2, 4), np.float32),
+        ]
+        assert len({ImageSequence(X).fingerprint() for X in zeros}) == len(zeros)
+
+    def test_of_several_blocks(self, rng, monkeypatch):
+        X = rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+        whole = ImageSequence(X).fingerprint()
+        monkeypatch.setattr("gansampler.images._arrays.BYTES_A_BLOCK", 400)
+        assert ImageSequence(X).fingerprint() == whole
+
+    def test_of_files_is_that_of_paths_sizes_and_times(self, files):
+        paths, _ = files
+
+        def fingerprint(paths, shape=SHAPE, **options):
+            return ImageSequence(paths, shape, **options).fingerprint()
+
+        whole = fingerprint(paths)
+        assert fingerprint(text(paths)) == whole
+        part = ImageSequence(paths, SHAPE).subset([3, 1])
+        assert part.fingerprint() == fingerprint([paths[3], paths[1]])
+        os.utime(paths[2], (1, 1))
+        others = [
+            whole,
+            fingerprint(paths),
+            fingerprint(paths[::-1]),
+            fingerprint(paths[1:]),
+            fingerprint(paths, (10, 10, 3)),
+            fingerprint(paths, resize="pad"),
+        ]
+        assert len(set(others)) == len(others)
