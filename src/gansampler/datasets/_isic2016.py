@@ -8,7 +8,7 @@ import numpy as np
 
 from gansampler.datasets._files import check_image_size, read_images
 
-__all__ = ["load_isic2016"]
+__all__ = ["load_isic2016", "read_ground_truth", "split_stem"]
 
 _SPLITS = {"train": "Training", "test": "Test"}
 _LABELS = {
@@ -75,6 +75,7 @@ def load_isic2016(
 
     See Also
     --------
+    fetch_isic2016 : Download the images first.
     load_image_folder : Load images from one folder a class.
     make_lesions : Draw lesions, without any data.
 
@@ -114,10 +115,8 @@ def load_isic2016(
     ((2, 32, 32, 3), ['benign', 'malignant'])
     >>> folder.cleanup()
     """
-    if split not in _SPLITS:
-        raise ValueError(f"`split` must be 'train' or 'test'. Got {split!r}.")
+    stem = split_stem(split)
     size = check_image_size(image_size)
-    stem = f"ISBI2016_ISIC_Part3_{_SPLITS[split]}"
     folder = Path(root) / f"{stem}_Data"
     truth = Path(root) / f"{stem}_GroundTruth.csv"
     absent = [p for p in (folder, truth) if not p.exists()]
@@ -126,9 +125,10 @@ def load_isic2016(
             f"`root` must hold the folder {folder.name} and the file {truth.name}. "
             f"Not found: {' and '.join(map(str, absent))}. Get the training and test "
             "data and ground truth of the 2016 challenge, task 3 (ISBI 2016, part 3), "
-            "from the challenge site of the ISIC archive and unpack them into `root`."
+            "from the challenge site of the ISIC archive and unpack them into `root`, "
+            "or let fetch_isic2016 do so."
         )
-    names, labels = _read_ground_truth(truth)
+    names, labels = read_ground_truth(truth)
     paths = [folder / f"{name}.jpg" for name in names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
@@ -144,7 +144,15 @@ def load_isic2016(
     return read_images(paths, size), y
 
 
-def _read_ground_truth(path: Path) -> tuple[list[str], list[str]]:
+def split_stem(split: str) -> str:
+    """Return what the names of a split's folder and ground truth begin with."""
+    if split not in _SPLITS:
+        raise ValueError(f"`split` must be 'train' or 'test'. Got {split!r}.")
+    return f"ISBI2016_ISIC_Part3_{_SPLITS[split]}"
+
+
+def read_ground_truth(path: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the images (without .jpg) and their labels, in words."""
     names, labels = [], []
     with path.open(newline="", encoding="utf-8-sig") as file:
         for number, row in enumerate(csv.reader(file), start=1):

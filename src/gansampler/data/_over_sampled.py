@@ -1,0 +1,168 @@
+"""Originals and synthetic images as one torch data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from gansampler.images import ImageSequence
+
+__all__ = ["OverSampledDataset"]
+
+
+class OverSampledDataset(Dataset[tuple[Any, Any]]):
+    """Originals and synthetic images, read when they are asked for.
+
+    It takes what :class:`~gansampler.GANOverSampler` returns, whatever form that has,
+    and is what it returns for a torch data set. It can be sent to the workers of a
+    ``DataLoader``.
+
+    Parameters
+    ----------
+    X : array-like, list of paths, data frame or Dataset
+        The resampled images, `X_resampled`, in any form that the sampler takes.
+    y : array-like of shape (n_samples,)
+        Their labels, `y_resampled`.
+    sample_indices : array-like of int of shape (n_samples,)
+        For each image the row of the data set before resampling that it is, or was
+        translated from: the sampler's `sample_indices_`.
+    is_synthetic : array-like of bool of shape (n_samples,), default=None
+        Which images were made: the sampler's `is_synthetic_`. Not needed with
+        `synthetic`.
+    synthetic : array-like or list of paths, default=None
+        The synthetic images, where `X` holds the originals alone.
+    image_shape : tuple of (height, width, n_channels), default=None
+        What images are brought to. Needed for paths and for flattened images.
+    path_column : column name, default=None
+        The column of a data frame that holds the paths.
+    resize : {"crop", "stretch", "pad"}, default="crop"
+        How files of another size are brought to `image_shape`.
+    transform : callable, default=None
+        Applied to each image when it is read.
+
+    Attributes
+    ----------
+    parent : ndarray of int of shape (n_samples,)
+        `sample_indices`. Images with the same parent belong on one side of a split.
+    is_synthetic : ndarray of bool of shape (n_samples,)
+        Which images were made.
+    targets : list
+        The labels.
+    transform : callable or None
+        As given.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of images, labels and parents differ.
+
+    See Also
+    --------
+    gansampler.GANOverSampler : Makes the images.
+    gansampler.data.BalancedSampler : Draws every class equally often.
+
+    Notes
+    -----
+    An item is a pair of an image and its label. The image is a tensor of shape
+    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] where the
+    images are floating; with `transform`, what that returns. The transforms of
+    ``torchvision.transforms.v2`` take such tensors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch.utils.data import DataLoader
+    >>> from gansampler import CycleGAN, GANOverSampler
+    >>> from gansampler.data import OverSampledDataset
+    >>> from gansampler.datasets import make_lesions
+    >>> X, y = make_lesions(10, weights=(0.7, 0.3), image_size=16, random_state=0)
+    >>> sampler = GANOverSampler(
+    ...     translator=CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1), random_state=0
+    ... )
+    >>> X_resampled, y_resampled = sampler.fit_resample(X, y)
+    >>> dataset = OverSampledDataset(
+    ...     X_resampled, y_resampled, sampler.sample_indices_, sampler.is_synthetic_
+    ... )
+    >>> len(dataset), int(dataset.is_synthetic.sum())
+    (14, 4)
+    >>> images, labels = next(iter(DataLoader(dataset, batch_size=4)))
+    >>> images.shape, images.dtype
+    (torch.Size([4, 3, 16, 16]), torch.uint8)
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: npt.ArrayLike,
+        sample_indices: npt.ArrayLike,
+        is_synthetic: npt.ArrayLike | None = None,
+        *,
+        synthetic: Any = None,
+        image_shape: tuple[int, int, int] | None = None,
+        path_column: Any = None,
+        resize: Any = "crop",
+        transform: Callable[[torch.Tensor], Any] | None = None,
+    ) -> None:
+        def as_sequence(images: Any) -> ImageSequence:
+            if isinstance(images, ImageSequence):
+                return images
+            # A cache of the images would be one for each worker.
+            return ImageSequence(
+                images, image_shape, path_column=path_column, resize=resize, cache=False
+            )
+
+        self._parts = [as_sequence(X)]
+        if synthetic is not None and len(synthetic):
+            image_shape = self._parts[0].image_shape
+            self._parts.append(as_sequence(synthetic))
+        n_images = sum(len(part) for part in self._parts)
+        self.targets = y.tolist() if hasattr(y, "tolist") else list(y)  # type: ignore[arg-type]
+        self.parent = np.asarray(sample_indices, dtype=np.intp)
+        if synthetic is not None:
+            is_synthetic = np.arange(n_images) >= len(self._parts[0])
+        if is_synthetic is None:
+            raise ValueError(
+                "`is_synthetic` must say which images were made. Got None. Pass the "
+                "sampler's `is_synthetic_`."
+            )
+        self.is_synthetic = np.asarray(is_synthetic, dtype=bool)
+        lengths = {
+            "y": len(self.targets),
+            "sample_indices": len(self.parent),
+            "is_synthetic": len(self.is_synthetic),
+        }
+        for name, length in lengths.items():
+            if length != n_images:
+                raise ValueError(
+                    f"`{name}` must have one entry for each image. Got {length} for "
+                    f"{n_images} images. Pass all that the sampler returned."
+                )
+        if not all(part.is_image for part in self._parts):
+            raise ValueError(
+                "`X` must hold images. Got feature rows, or flattened images without "
+                "`image_shape`. Pass image_shape=(height, width, n_channels)."
+            )
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        row = range(len(self))[index]
+        part = self._parts[0]
+        position = row
+        if row >= len(part):
+            position -= len(part)
+            part = self._parts[1]
+        image = part.take([position])[0].transpose(2, 0, 1)
+        tensor = torch.from_numpy(np.ascontiguousarray(image))
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+        if self.transform is not None:
+            tensor = self.transform(tensor)
+        return tensor, self.targets[row]

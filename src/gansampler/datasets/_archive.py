@@ -1,0 +1,130 @@
+"""Unpack images from a ZIP archive that a stranger may have made."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+__all__ = ["unpack_images"]
+
+MAX_BYTES_A_MEMBER = 64 * 2**20
+MAX_BYTES = 4 * 2**30
+BYTES_A_BLOCK = 2**20
+
+
+def unpack_images(
+    archive: Path, names: Sequence[str], folder: Path
+) -> dict[str, tuple[int, str]]:
+    """Unpack named files of an archive's one folder, all of them or none.
+
+    Every member of the archive is checked before the first is written. Those that
+    are not among `names` are not written at all.
+
+    Parameters
+    ----------
+    archive : Path
+        A ZIP file, whose members are named ``<name of folder>/<name>``.
+    names : sequence of str
+        File names without folders.
+    folder : Path
+        Where the files are to be; it must not exist, its parent must.
+
+    Returns
+    -------
+    sums : dict of str -> (int, str)
+        Size in bytes and SHA-256 of each file, by its name.
+
+    Raises
+    ------
+    ValueError
+        If the archive is none or damaged, lacks some of `names`, or holds what no
+        archive of images holds: absolute paths, "..", links, encrypted members,
+        the same name twice, or sizes beyond 64 MiB an image and 4 GiB in all.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = _check_members(file)
+            wanted = [f"{folder.name}/{name}" for name in names]
+            absent = [name for name in wanted if name not in members]
+            if absent:
+                raise ValueError(
+                    f"of {len(wanted)} images {len(absent)} are not in it, "
+                    f"{absent[0]} first"
+                )
+            with tempfile.TemporaryDirectory(
+                prefix=f".{folder.name}-", dir=folder.parent
+            ) as scratch:
+                # A folder of its own inside, with the permissions that folders have.
+                unpacked = Path(scratch) / folder.name
+                unpacked.mkdir()
+                sums = {
+                    name: _write(file, members[member], unpacked / name)
+                    for name, member in zip(names, wanted, strict=True)
+                }
+                try:
+                    unpacked.rename(folder)
+                except OSError:
+                    # Another process may have been quicker.
+                    if not folder.is_dir():
+                        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ValueError(f"it is damaged or no ZIP archive: {error}") from error
+    return sums
+
+
+def _check_members(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of an archive by name, or refuse the whole archive."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    n_bytes = 0
+    for member in file.infolist():
+        flaw = _flaw(member)
+        if member.filename in members:
+            flaw = "is in it twice"
+        if flaw:
+            raise ValueError(f"its member {member.filename!r} {flaw}")
+        n_bytes += member.file_size
+        if n_bytes > MAX_BYTES:
+            raise ValueError(f"its members have more than {MAX_BYTES} bytes")
+        members[member.filename] = member
+    return {name: member for name, member in members.items() if not member.is_dir()}
+
+
+def _flaw(member: zipfile.ZipInfo) -> str | None:
+    """Say what is wrong with a member, if anything is."""
+    # The name as it is stored: zipfile cuts it at a null character.
+    name = member.orig_filename
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
+        return "leads out of the archive's folder"
+    # Archives made on Windows have no file type, which is 0.
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if member.flag_bits & 1:
+        return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is compressed in a way that image archives are not"
+    if member.file_size > MAX_BYTES_A_MEMBER:
+        return f"has {member.file_size} bytes"
+    return None
+
+
+def _write(
+    file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
+) -> tuple[int, str]:
+    """Write one member, and return its size and sum.
+
+    zipfile compares the checksum at the member's end, and reads no more bytes than
+    the member is said to have.
+    """
+    digest, n_bytes = hashlib.sha256(), 0
+    with file.open(member) as source, path.open("xb") as target:
+        while block := source.read(BYTES_A_BLOCK):
+            digest.update(block)
+            n_bytes += target.write(block)
+    return n_bytes, digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Download one file over HTTP, going on where an earlier attempt was cut off."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.message import Message
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from tqdm.auto import tqdm
+
+__all__ = ["download"]
+
+TIMEOUT = 30.0  # seconds without a byte
+BYTES_A_BLOCK = 2**18
+# Answers that may be another one a moment later; the other 4xx will stay.
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+class _BrokenTransferError(OSError):
+    """The connection or the server failed; what has come is kept."""
+
+
+def download(url: str, path: Path, *, n_retries: int, delay: float) -> None:
+    """Download a file, whole or not at all.
+
+    What has come of it is kept beside it, as ``<name>.part``, and the next attempt,
+    of this call or of a later one, asks the server for the rest only. A bar shows
+    the progress in a terminal.
+
+    Parameters
+    ----------
+    url : str
+    path : Path
+        Where the file is to be. Its folder must exist.
+    n_retries : int
+        Attempts after the first one.
+    delay : float
+        Seconds between attempts.
+
+    Raises
+    ------
+    OSError
+        If the server cannot be reached, refuses, or breaks off at each attempt, or
+        if the file cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    for attempts_left in reversed(range(n_retries + 1)):
+        try:
+            _receive(url, part)
+            break
+        except _BrokenTransferError:
+            if not attempts_left:
+                raise
+            time.sleep(delay)
+    part.replace(path)
+
+
+def _receive(url: str, part: Path) -> None:
+    """Complete the partial file."""
+    n_present = part.stat().st_size if part.exists() else 0
+    response = _open(url, n_present)
+    if response is None:
+        return
+    with response:
+        # A server that knows no ranges sends the file from its beginning.
+        start, total = _extent(response, n_present)
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            n_bytes = _copy(response, file, start, total, part.stem)
+    if total is not None and n_bytes < total:
+        raise _BrokenTransferError(
+            f"the connection ended after {n_bytes} of {total} bytes"
+        )
+
+
+def _open(url: str, n_present: int) -> HTTPResponse | None:
+    """Ask for the bytes from `n_present` on; None if there are no more."""
+    # Compressed on the way, the bytes would not be those that the length counts.
+    headers = {"Accept-Encoding": "identity"}
+    if n_present:
+        headers["Range"] = f"bytes={n_present}-"
+    try:
+        return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        with error:
+            if error.code == 416 and n_present:
+                if _total_length(error.headers) == n_present:
+                    return None
+                # What is there is not the beginning of this file.
+                return _open(url, 0)
+            if error.code in PASSING:
+                raise _BrokenTransferError(str(error)) from error
+            raise OSError(str(error)) from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise _BrokenTransferError(str(reason) or type(error).__name__) from error
+
+
+def _extent(response: HTTPResponse, n_present: int) -> tuple[int, int | None]:
+    """Return the position of the first byte of the answer, and the file's length."""
+    if response.status != 206:
+        length = response.headers.get("Content-Length")
+        return 0, int(length) if length and length.isdecimal() else None
+    content_range = response.headers.get("Content-Range", "")
+    match = re.match(r"bytes (\d+)-", content_range)
+    if match is None or int(match[1]) != n_present:
+        raise OSError(
+            f"the server was asked for the bytes from {n_present} on and sent "
+            f"{content_range or 'some that it did not name'}"
+        )
+    return n_present, _total_length(response.headers)
+
+
+def _total_length(headers: Message) -> int | None:
+    match = re.search(r"/(\d+)$", headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _copy(
+    response: HTTPResponse, file: BinaryIO, start: int, total: int | None, name: str
+) -> int:
+    """Write the answer's body to the file; return the position after it."""
+    with tqdm(
+        desc=name,
+        initial=start,
+        total=total,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        dynamic_ncols=True,
+        disable=None,  # unless standard error is a terminal
+    ) as bar:
+        while True:
+            try:
+                block = response.read(BYTES_A_BLOCK)
+            except (OSError, HTTPException) as error:
+                raise _BrokenTransferError(
+                    f"the connection broke ({error or type(error).__name__})"
+                ) from error
+            if not block:
+                return file.tell()
+            file.write(block)
+            bar.update(len(block))

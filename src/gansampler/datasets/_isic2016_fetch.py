@@ -1,0 +1,315 @@
+"""The ISIC 2016 challenge, task 3, from its own servers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import get_data_home
+
+from gansampler.datasets._archive import unpack_images
+from gansampler.datasets._download import download
+from gansampler.datasets._files import check_image_size
+from gansampler.datasets._isic2016 import (
+    load_isic2016,
+    read_ground_truth,
+    split_stem,
+)
+
+__all__ = ["fetch_isic2016"]
+
+_ADDRESS = "https://isic-archive.s3.amazonaws.com/challenges/2016/"
+# Images, and malignant ones among them, as the challenge states.
+_COUNTS = {"train": (900, 173), "test": (379, 75)}
+# The challenge publishes no sums. These are of its files as of 2026; of the test
+# files none is known.
+_SHA256 = {
+    "ISBI2016_ISIC_Part3_Training_Data.zip": (
+        "d78bd1de08511b514e58784c91fd2d8dab24e407cafd023a7debbceb9155ffb2"
+    ),
+    "ISBI2016_ISIC_Part3_Training_GroundTruth.csv": (
+        "0ffadd63b7cec650cddfbe5df54d1d3167453fe6004c2bbf05824184b0c4d405"
+    ),
+}
+_MAX_NAMED = 5
+
+# Size in bytes and SHA-256.
+Sum = tuple[int, str]
+
+
+def fetch_isic2016(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    image_size: int | tuple[int, int] | None = 256,
+    as_paths: bool = False,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Load the images of ISIC 2016, task 3, downloading them the first time.
+
+    ==============   ===========================
+    Samples          900 train, 379 test
+    Classes          benign, malignant
+    Malignant        173 train, 75 test
+    Download         602 MB train, 232 MB test
+    ==============   ===========================
+
+    Parameters
+    ----------
+    data_home : path-like, default=None
+        Folder for downloaded data sets; the files go to its sub-folder
+        ``isic2016``. None is scikit-learn's: the environment variable
+        SCIKIT_LEARN_DATA, or ``~/scikit_learn_data``.
+    split : {"train", "test"}, default="train"
+        Which part to load. Only this part is downloaded.
+    image_size : int, tuple (height, width) or None, default=256
+        Size in pixels that the images are resized to (bicubic, antialiased; the
+        aspect ratio is not kept). The files' own sizes differ, so that None is of
+        use with ``as_paths=True`` only.
+    as_paths : bool, default=False
+        If True, nothing is decoded and the paths are returned; `image_size` is
+        then not used.
+    download_if_missing : bool, default=True
+        If False, data that are not there are an error.
+    n_retries : int, default=3
+        Attempts after the first one, for each file.
+    delay : float, default=1.0
+        Seconds between attempts.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, height, width, 3), uint8
+        RGB images in [0, 255]; or, with ``as_paths=True``, ndarray of str of shape
+        (n_samples,) with their paths.
+    y : ndarray of str of shape (n_samples,)
+        "benign" or "malignant".
+
+    Raises
+    ------
+    OSError
+        If the data are not there and can not be had, if what came is not the data
+        set, or if files differ from what was once fetched. The message says which
+        files to download by hand and where to put them.
+    FileNotFoundError
+        If the folder of images is there and some of them are not.
+    ValueError
+        If `split`, `image_size`, `n_retries` or `delay` is out of its range.
+
+    See Also
+    --------
+    load_isic2016 : Load the images, or a part of them, from any folder.
+
+    Notes
+    -----
+    The files come from the addresses that the challenge's site names [1]_. A download
+    that was broken off is continued, in the same call or in the next. Files that
+    were put by hand into ``<data_home>/isic2016`` are used: the ground truth, and
+    the archive or the folder that it unpacks to.
+
+    The challenge publishes no checksums. Of the two training files, the SHA-256 that
+    others found in 2026 is known and must be met by what is downloaded; of the test
+    files none is known. What is verified of all: the length that the server states;
+    the CRC-32 that the archive holds of each image; that the ground truth lists as
+    many images, and malignant ones among them, as the challenge states; and that the
+    archive has all of them. This finds faults of the transfer; that the server
+    sent the test files as they were published in 2016, it can not prove. The
+    SHA-256 of each file is then written to a manifest beside them (JSON), and every
+    later call compares the files with it.
+
+    All members of an archive are checked before the first is written: an archive
+    with absolute paths, "..", links or oversized members is refused. Only the images
+    that the ground truth lists are unpacked, into a folder that appears when it is
+    complete; a downloaded archive is deleted then.
+
+    The images are in the public domain (CC0).
+
+    References
+    ----------
+    .. [1] https://challenge.isic-archive.com/data/#2016
+    .. [2] D. Gutman, N. C. F. Codella, E. Celebi, B. Helba, M. Marchetti, N. Mishra
+       and A. Halpern, "Skin lesion analysis toward melanoma detection: a challenge
+       at the International Symposium on Biomedical Imaging (ISBI) 2016, hosted by
+       the International Skin Imaging Collaboration (ISIC)", arXiv:1605.01397, 2016.
+
+    Examples
+    --------
+    >>> from gansampler.datasets import fetch_isic2016
+    >>> X, y = fetch_isic2016(image_size=64)  # doctest: +SKIP
+    >>> X.shape  # doctest: +SKIP
+    (900, 64, 64, 3)
+    """
+    stem = split_stem(split)
+    check_image_size(image_size)
+    _check_attempts(n_retries, delay)
+    root = Path(get_data_home(data_home)) / "isic2016"
+    root.mkdir(exist_ok=True)
+    manifest = root / f"{stem}_Manifest.json"
+    if manifest.exists():
+        _check_files(root, manifest)
+    else:
+        truth = root / f"{stem}_GroundTruth.csv"
+        folder = root / f"{stem}_Data"
+        archive = root / f"{stem}_Data.zip"
+        is_lacking = {
+            truth: not truth.exists(),
+            archive: not (folder.exists() or archive.exists()),
+        }
+        lacking = [path for path, lacks in is_lacking.items() if lacks]
+        if lacking and not download_if_missing:
+            raise _absent(lacking, "`download_if_missing` is False")
+        downloaded = {}
+        if truth in lacking:
+            downloaded[truth.name] = _fetch(truth, lacking, n_retries, delay)
+        names = _check_truth(truth, split, truth in lacking)
+        if archive in lacking:
+            downloaded[archive.name] = _fetch(archive, lacking, n_retries, delay)
+        if not folder.exists():
+            sums = _unpack(archive, names, folder, archive in lacking)
+        else:
+            load_isic2016(root, split=split, as_paths=True)  # names absent images
+            sums = {name: _sum(folder / name) for name in names}
+        files = {f"{folder.name}/{name}": known for name, known in sums.items()}
+        _write_manifest(manifest, files | {truth.name: _sum(truth)}, downloaded)
+    return load_isic2016(root, split=split, image_size=image_size, as_paths=as_paths)
+
+
+def _check_attempts(n_retries: object, delay: object) -> None:
+    is_int = isinstance(n_retries, (int, np.integer)) and not isinstance(
+        n_retries, bool
+    )
+    if not is_int or n_retries < 0:  # type: ignore[operator]
+        raise ValueError(
+            f"`n_retries` must be an int, 0 or more. Got {n_retries!r}. Pass 0 for one "
+            "attempt only."
+        )
+    is_number = isinstance(delay, (int, float, np.number)) and not isinstance(
+        delay, bool
+    )
+    if not is_number or not 0 <= delay < np.inf:  # type: ignore[operator]
+        raise ValueError(
+            f"`delay` must be a number of seconds, 0 or more. Got {delay!r}."
+        )
+
+
+def _fetch(path: Path, lacking: list[Path], n_retries: int, delay: float) -> Sum:
+    try:
+        download(_ADDRESS + path.name, path, n_retries=n_retries, delay=delay)
+    except OSError as error:
+        still_lacking = [p for p in lacking if not p.exists()]
+        raise _absent(still_lacking, f"downloading {path.name}: {error}") from error
+    size, sha256 = _sum(path)
+    expected = _SHA256.get(path.name, sha256)
+    if sha256 != expected:
+        raise _refused(path, f"its SHA-256 is {sha256}, not {expected}", True)
+    return size, sha256
+
+
+def _absent(lacking: list[Path], reason: str) -> OSError:
+    addresses = " and ".join(_ADDRESS + path.name for path in lacking)
+    return OSError(
+        f"The ISIC 2016 data are not in {lacking[0].parent} and could not be fetched "
+        f"({reason}). Call again with a connection, which continues what was begun; "
+        f"or download by hand {addresses} and put "
+        f"{'it' if len(lacking) == 1 else 'them'}, as downloaded, into that folder."
+    )
+
+
+def _refused(path: Path, reason: object, was_downloaded: bool) -> OSError:
+    if was_downloaded:
+        path.unlink(missing_ok=True)
+    remedy = (
+        "It was deleted: call again to download it anew"
+        if was_downloaded
+        else f"Replace it by {_ADDRESS}{path.name}, or delete it to have it downloaded"
+    )
+    return OSError(
+        f"{path} must be the file that the challenge published, but {reason}. {remedy}."
+    )
+
+
+def _check_truth(truth: Path, split: str, was_downloaded: bool) -> list[str]:
+    """Return the names of the image files, if the ground truth is the challenge's."""
+    try:
+        stems, labels = read_ground_truth(truth)
+    except ValueError as error:
+        raise _refused(truth, f"it is none: {error}", was_downloaded) from error
+    counts = len(set(stems)), labels.count("malignant")
+    if counts != _COUNTS[split]:
+        raise _refused(
+            truth,
+            f"it lists {counts[0]} images, {counts[1]} of them malignant, in place of "
+            f"{_COUNTS[split][0]} and {_COUNTS[split][1]} (load_isic2016 loads parts)",
+            was_downloaded,
+        )
+    strange = [stem for stem in stems if not re.fullmatch(r"[\w-]+", stem)]
+    if strange:
+        raise _refused(truth, f"it names an image {strange[0]!r}", was_downloaded)
+    return [f"{stem}.jpg" for stem in stems]
+
+
+def _unpack(
+    archive: Path, names: list[str], folder: Path, was_downloaded: bool
+) -> dict[str, Sum]:
+    try:
+        sums = unpack_images(archive, names, folder)
+    except ValueError as error:
+        raise _refused(archive, error, was_downloaded) from error
+    if was_downloaded:
+        archive.unlink()
+    return sums
+
+
+def _sum(path: Path) -> Sum:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _write_manifest(
+    manifest: Path, files: dict[str, Sum], downloaded: dict[str, Sum]
+) -> None:
+    content = {
+        "files": _as_json(files.items()),
+        "downloaded": _as_json(
+            (_ADDRESS + name, known) for name, known in downloaded.items()
+        ),
+    }
+    part = manifest.with_name(f"{manifest.name}.part")
+    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    part.replace(manifest)
+
+
+def _as_json(sums: Iterable[tuple[str, Sum]]) -> dict[str, dict[str, int | str]]:
+    return {name: {"size": size, "sha256": sha256} for name, (size, sha256) in sums}
+
+
+def _check_files(root: Path, manifest: Path) -> None:
+    """Compare the files with what the manifest says that they were."""
+    try:
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        known = {name: (f["size"], f["sha256"]) for name, f in files.items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise OSError(
+            f"{manifest} must be the list of the files that were fetched, and is "
+            f"damaged. Delete it, and {root} with it to fetch the files anew."
+        ) from error
+    changed = [
+        name
+        for name, was in known.items()
+        if not (root / name).is_file() or _sum(root / name) != was
+    ]
+    if changed:
+        named = ", ".join(changed[:_MAX_NAMED])
+        raise OSError(
+            f"{len(changed)} of {len(known)} files in {root} are not as they were "
+            f"fetched: {named}{', ...' if len(changed) > _MAX_NAMED else ''}. Delete "
+            "that folder and call again to fetch them anew; if they were changed on "
+            f"purpose, load them with load_isic2016, or delete {manifest.name}."
+        )
