@@ -17,35 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from gansampler import CycleGAN, GANOverSampler
 from gansampler.exceptions import ShortfallError
-from gansampler.translators import BaseTranslator
-
-
-class Invert(BaseTranslator):
-    """A translator whose output is known: the negative of the image."""
-
-    def __init__(self, random_state=None):
-        self.random_state = random_state
-
-    _parameter_constraints: dict = {"random_state": ["random_state"]}
-
-    def _fit(self, source, target):
-        self.n_source_, self.n_target_ = len(source), len(target)
-        self.seen_source_ = source.take(np.arange(len(source)))
-        self.network_ = torch.nn.Identity()
-
-    def _forward_network(self):
-        return self.network_
-
-    def translate(self, X):
-        images = super().translate(X)
-        return (255 if images.dtype == np.uint8 else 1) - images
-
-
-class Collapsed(Invert):
-    """A translator that gives one and the same image."""
-
-    def translate(self, X):
-        return np.zeros_like(X)
+from tests.over_sampling.translators import Collapsed, Invert
 
 
 def tiny(**params):
@@ -284,6 +256,12 @@ def test_each_class_gets_a_seed_of_its_own(images):
     assert {t.random_state for t in sampler.translators_.values()} == {7}
 
 
+def test_without_a_seed_the_translator_gets_none_either(images):
+    sampler = GANOverSampler(translator=Invert())
+    sampler.fit_resample(*images)
+    assert {t.random_state for t in sampler.translators_.values()} == {None}
+
+
 def test_one_image_in_a_class_says_what_is_needed(images):
     X, y = images
     keep = np.flatnonzero(y != "c").tolist() + np.flatnonzero(y == "c")[:1].tolist()
@@ -293,7 +271,7 @@ def test_one_image_in_a_class_says_what_is_needed(images):
         GANOverSampler(translator=tiny()).fit_resample(X[keep], y[keep])
 
 
-def never_trains(self, *args):
+def never_trains(*args, **kwargs):
     raise AssertionError("trained before the input was checked")
 
 
@@ -328,7 +306,7 @@ def test_labels_must_match_the_images(images):
     X, y = images
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         GANOverSampler(translator=Invert()).fit_resample(X, y[:-1])
-    with pytest.raises(ValueError, match="All images must be of one shape"):
+    with pytest.raises(ValueError, match="Images in a list must be of one shape"):
         GANOverSampler(translator=Invert()).fit_resample([*X[:-1], X[-1][:7]], y)
 
 

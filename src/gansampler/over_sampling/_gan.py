@@ -5,24 +5,28 @@ Layer rule: knows translators by their interface and nothing of networks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gansampler._validation import (
     HasMethods,
+    StrOptions,
     check_target_type,
     clone_parametrized,
-    plain,
-    spawn_seeds,
 )
+from gansampler.data import OverSampledDataset
 from gansampler.images import ImageSequence
-from gansampler.over_sampling._generation import generate
-from gansampler.translators import BaseTranslator, CycleGAN
+from gansampler.images._forms import find_form, stack_images
+from gansampler.over_sampling._forms import append_paths, take_labels
+from gansampler.over_sampling._leakage import warn_of_leakage
+from gansampler.over_sampling._resampling import resample
+from gansampler.over_sampling._sinks import check_output_dir
 
 __all__ = ["GANOverSampler"]
 
@@ -52,11 +56,27 @@ class GANOverSampler(BaseOverSampler):
         Which images are translated: those of the largest other class, of all other
         classes, or of the class with this label.
     image_shape : tuple of (height, width, n_channels), default=None
-        The shape of each image where `X` holds flattened ones. Rows of an `X` of two
-        dimensions without it are feature rows.
+        The shape of each image where `X` holds flattened ones, and what files are
+        brought to. Rows of an `X` of two dimensions without it are feature rows.
     prefit : bool, default=False
         Whether `translator` is fitted and is used as it is. It must not have seen
         data that the result is tested on.
+    path_column : column name, default=None
+        The column of a data frame that holds the paths of the images; not needed
+        where it is the only one.
+    output_dir : path-like, default=None
+        Where the synthetic images are written if `X` holds paths; a torch data set
+        may go without. A folder that is new, empty, or holds the same call's files:
+        that call is then continued. ``"{run}"`` in it becomes a fingerprint of data
+        and parameters: a folder for each call, as cross-validation needs it.
+    output_format : {"png", "jpeg"}, default="png"
+        Of the files.
+    on_error : {"raise", "skip"}, default="raise"
+        What is done about files that are missing or damaged: an error that names all
+        of them before anything is trained, or a warning and a result without them.
+    resize : {"crop", "stretch", "pad"}, default="crop"
+        How files of another size are brought to `image_shape`: scaled and cropped in
+        the middle, scaled each way, or scaled and filled up with black.
     random_state : int, RandomState instance or None, default=None
         Source of all randomness.
     verbose : int, default=0
@@ -70,6 +90,7 @@ class GANOverSampler(BaseOverSampler):
         The fitted translators.
     sample_indices_ : ndarray of int of shape (n_samples_new,)
         For each row of the output the row of `X` that it is, or was translated from.
+        Rows that were skipped do not occur.
     is_synthetic_ : ndarray of bool of shape (n_samples_new,)
         Which rows of the output were made.
     n_features_in_ : int
@@ -81,6 +102,7 @@ class GANOverSampler(BaseOverSampler):
     --------
     gansampler.CycleGAN : The default translator.
     gansampler.make_melanet : Sampler and classifier in a pipeline.
+    gansampler.data.OverSampledDataset : The result as a torch data set.
     imblearn.over_sampling.RandomOverSampler : Repeats samples instead.
 
     Notes
@@ -91,6 +113,12 @@ class GANOverSampler(BaseOverSampler):
     with a little noise), and no two synthetic images are the same.
 
     Resampling belongs inside the pipeline, so that cross-validation splits before it.
+
+    Files are named by class, number and parent, ``malignant/malignant_000012_from_
+    ISIC_0001.png``, and written so that each is whole or not there.
+    ``manifest.csv`` and ``manifest.json`` list them with label, parent, translator and
+    seed. The same call with the same integer as `random_state` goes on where one was
+    stopped, with the same names and bytes. Memory does not grow with their number.
 
     References
     ----------
@@ -123,6 +151,12 @@ class GANOverSampler(BaseOverSampler):
         "source": "no_validation",
         "image_shape": ["array-like", None],
         "prefit": ["boolean"],
+        # Any name of a column; it is looked up in the frame.
+        "path_column": "no_validation",
+        "output_dir": [str, os.PathLike, None],
+        "output_format": [StrOptions({"png", "jpeg"})],
+        "on_error": [StrOptions({"raise", "skip"})],
+        "resize": [StrOptions({"crop", "stretch", "pad"})],
         "verbose": ["verbose"],
     }
 
@@ -134,6 +168,11 @@ class GANOverSampler(BaseOverSampler):
         source="majority",
         image_shape=None,
         prefit=False,
+        path_column=None,
+        output_dir=None,
+        output_format="png",
+        on_error="raise",
+        resize="crop",
         random_state=None,
         verbose=0,
     ):
@@ -142,28 +181,42 @@ class GANOverSampler(BaseOverSampler):
         self.source = source
         self.image_shape = image_shape
         self.prefit = prefit
+        self.path_column = path_column
+        self.output_dir = output_dir
+        self.output_format = output_format
+        self.on_error = on_error
+        self.resize = resize
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit_resample(self, X, y, **params):
+    def fit_resample(self, X, y=None, **params):
         """Resample the data set.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, height, width, n_channels)
-            Images: uint8 in [0, 255] or floating in [0, 1]. Also a list of such
-            images, (n_samples, height, width) for grey images, (n_samples, height *
-            width * n_channels) with `image_shape`, or (n_samples, n_features) for
-            feature rows.
-        y : array-like of shape (n_samples,)
-            Labels of any type that scikit-learn takes.
+        X : array-like, list of paths, data frame or Dataset
+            One of
+
+            - images of shape (n_samples, height, width, n_channels): uint8 in [0, 255]
+              or floating in [0, 1]; also a list of such images, (n_samples, height,
+              width) for grey ones, (n_samples, height * width * n_channels) with
+              `image_shape`, or (n_samples, n_features) for feature rows;
+            - with `image_shape` and `output_dir`, a list, array or Series of paths,
+              or a data frame with a column of them;
+            - a map-style :class:`torch.utils.data.Dataset` of (image, label).
+
+        y : array-like of shape (n_samples,), default=None
+            Labels of any type that scikit-learn takes. None takes those of the data
+            set.
         **params : dict
             Metadata that a pipeline passes on; none is used.
 
         Returns
         -------
         X_resampled : array-like of shape (n_samples_new, ...)
-            In the form and dtype of `X`: first its rows, then the synthetic ones.
+            In the form and dtype of `X`: first its rows, then the synthetic ones. The
+            columns of a data frame other than that of the paths are the parent's. For
+            a Dataset a :class:`~gansampler.data.OverSampledDataset`.
         y_resampled : array-like of shape (n_samples_new,)
             In the form of `y`.
 
@@ -171,19 +224,78 @@ class GANOverSampler(BaseOverSampler):
         ------
         ValueError, TypeError
             If `X`, `y` or a parameter is not as described; nothing was trained then.
+        OSError
+            If `output_dir` can not be written to, or if the images will not fit on
+            the disk; what was written stays, and the same call goes on from there.
         ShortfallError
             If the translator gives too few distinct images.
         TrainingDivergedError
             If a loss is NaN or infinite.
+
+        Warns
+        -----
+        GANSamplerWarning
+            If the next estimator of the pipeline splits what it gets, so that parts of
+            one image are on both sides.
         """
-        if isinstance(X, list) and X and np.ndim(X[0]) > 1:
+        self._validate_params()
+        form = find_form(X, self.path_column)
+        check_output_dir(form.name, self.output_dir)
+        self._n_rows = len(X if y is None else y)
+        if y is None and form.name != "dataset":
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None. Pass the label of each sample; only a torch "
+                "Dataset brings its own."
+            )
+        warn_of_leakage()
+        if form.name != "array":
+            return self._fit_resample_lazy(X, y, **params)
+        is_list = isinstance(X, list | tuple)
+        if form.is_separate or (is_list and np.ndim(X[0]) > 1):
             # Without this, imbalanced-learn would return nested lists of numbers.
-            X_resampled, y_resampled = super().fit_resample(_stack(X), y, **params)
-            return list(X_resampled), y_resampled
+            X = stack_images(list(X))
+            X_resampled, y = super().fit_resample(X, y, **params)
+            return list(X_resampled) if is_list else X_resampled, y
         return super().fit_resample(X, y, **params)
+
+    def _fit_resample_lazy(self, X, y, **params):
+        """Resample what is read when it is needed: files and data sets."""
+        images = self._open_images(X)
+        if y is None:
+            y = images.labels()
+        else:
+            check_consistent_length(X, y)
+            y = take_labels(y, images.rows)
+        made, y = super().fit_resample(images, y, **params)
+        rows = self.sample_indices_
+        if images.form != "dataset":
+            return append_paths(X, rows, made, images.path_column), y
+        # Without a cache, of which there would be one for each worker of a loader.
+        originals = ImageSequence(
+            X, images.image_shape, resize=self.resize, cache=False
+        ).subset(images.rows)
+        return OverSampledDataset(originals, y, rows, synthetic=made), y
+
+    def _open_images(self, X):
+        return ImageSequence(
+            X,
+            self.image_shape,
+            path_column=self.path_column,
+            on_error=self.on_error,
+            resize=self.resize,
+        )
 
     def _check_X_y(self, X, y, accept_sparse=None):
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        if not isinstance(X, ImageSequence) and (
+            find_form(X, self.path_column).name != "array"
+        ):
+            X = self._open_images(X)
+        if isinstance(X, ImageSequence):
+            y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+            self.n_features_in_ = int(np.prod(X.sample_shape))
+            return X, y, binarize_y
         if hasattr(X, "dtypes") and hasattr(X, "sparse"):
             # A data frame of sparse columns; those of the output are sparse again.
             X = X.sparse.to_dense()
@@ -198,139 +310,54 @@ class GANOverSampler(BaseOverSampler):
         return X, y, binarize_y
 
     def _fit_resample(self, X, y):
-        images = ImageSequence(X, self.image_shape)
-        plan = self._plan(y)
-        rng = check_random_state(self.random_state)
-        seeds = {label: spawn_seeds(rng, 2) for label in plan}
-        self._check_prefit(images, plan)
+        return resample(self, X, y)
 
-        n_new = sum(self.sampling_strategy_[label] for label in plan)
-        X_resampled = np.empty((len(X) + n_new, *X.shape[1:]), dtype=X.dtype)
-        X_resampled[: len(X)] = X
-        y_resampled = np.empty(len(X) + n_new, dtype=y.dtype)
-        y_resampled[: len(X)] = y
-        self.sample_indices_ = np.empty(len(X) + n_new, dtype=np.intp)
-        self.sample_indices_[: len(X)] = np.arange(len(X))
-        self.is_synthetic_ = np.arange(len(X) + n_new) >= len(X)
-        self.translators_ = {}
+    def resample_groups(self, groups):
+        """Return the groups of the resampled rows: each has its parent's.
 
-        start = len(X)
-        for label, (source_rows, target_rows) in plan.items():
-            fit_seed, generate_seed = seeds[label]
-            source = images.subset(source_rows)
-            self.translators_[label] = self._fitted_translator(
-                label, source, images.subset(target_rows), fit_seed
-            )
-            stop = start + self.sampling_strategy_[label]
-            chosen = generate(
-                self.translators_[label],
-                source,
-                X_resampled[start:stop].reshape(-1, *images.sample_shape),
-                rng=np.random.default_rng(generate_seed),
-                label=plain(label),
-                verbose=self.verbose,
-            )
-            self.sample_indices_[start:stop] = source_rows[chosen]
-            y_resampled[start:stop] = label
-            start = stop
-        return X_resampled, y_resampled
+        Needed where a splitter such as :class:`sklearn.model_selection.GroupKFold`
+        gets what this sampler returned: images that come from one patient, or from one
+        another, then stay on one side.
 
-    def _plan(self, y):
-        """Return label -> (rows of the source, rows of the target), or refuse."""
-        labels, counts = np.unique(y, return_counts=True)
-        n_held = dict(zip(labels.tolist(), counts.tolist(), strict=True))
-        plan = {}
-        for label, n_new in self.sampling_strategy_.items():
-            if n_new == 0:
-                continue
-            others = labels[labels != label]
-            if isinstance(self.source, str) and self.source == "rest":
-                is_source = y != label
-            elif isinstance(self.source, str) and self.source == "majority":
-                largest = max(others.tolist(), key=lambda other: n_held[other])
-                is_source = y == largest
-            else:
-                is_source = y == self._source_label(label, labels)
-            rows = np.flatnonzero(is_source), np.flatnonzero(y == label)
-            for role, part in zip(("source", "target"), rows, strict=True):
-                if len(part) < 2:
-                    raise ValueError(
-                        "A translator needs at least 2 samples of its source and of "
-                        f"its target. To grow class {plain(label)!r} by {n_new}, the "
-                        f"{role} has {len(part)}. Collect more, or leave it out: "
-                        "sampling_strategy={label: n_samples, ...} names the classes "
-                        "to grow."
-                    )
-            plan[label] = rows
-        return plan
+        Parameters
+        ----------
+        groups : array-like of shape (n_samples,)
+            Group of each row of the `X` that was resampled.
 
-    def _source_label(self, label, labels):
-        known = labels.tolist()
-        if self.source not in known:
+        Returns
+        -------
+        groups_resampled : ndarray of shape (n_samples_new,)
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was resampled yet.
+        ValueError
+            If there is not one group for each row.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gansampler import CycleGAN, GANOverSampler
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+        >>> sampler = GANOverSampler(
+        ...     translator=CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1),
+        ...     random_state=0,
+        ... )
+        >>> _ = sampler.fit_resample(X, [0, 0, 0, 0, 1, 1])
+        >>> sampler.resample_groups(["a", "b", "c", "d", "e", "e"]).tolist()
+        ['a', 'b', 'c', 'd', 'e', 'e', 'a', 'd']
+        """
+        check_is_fitted(self, "sample_indices_")
+        groups = np.asarray(groups)
+        if groups.ndim != 1 or len(groups) != self._n_rows:
             raise ValueError(
-                "`source` must be 'majority', 'rest' or a label of y. Got "
-                f"{self.source!r}; the labels are {known}."
+                "`groups` must hold one group for each row of `X`, "
+                f"{self._n_rows}. Got shape {groups.shape}. Pass the groups of all "
+                "rows, in their order, those that were skipped too."
             )
-        if self.source == label:
-            raise ValueError(
-                f"A class cannot be its own source. source={self.source!r} is itself "
-                f"to be grown by {self.sampling_strategy_[label]}. Leave it out of "
-                "`sampling_strategy`, or use source='majority'."
-            )
-        return self.source
-
-    def _check_prefit(self, images, plan):
-        """Refuse fitted translators that do not fit, before any work is done."""
-        if not self.prefit:
-            if isinstance(self.translator, Mapping):
-                raise ValueError(
-                    "`translator` may be a dict only of fitted translators. Got a "
-                    "dict and prefit=False. Pass prefit=True, or one translator."
-                )
-            return
-        for label in plan:
-            translator = self._prefit_translator(label, plan)
-            check_is_fitted(translator)
-            if tuple(translator.sample_shape_) != tuple(images.sample_shape):
-                raise ValueError(
-                    "A fitted translator takes samples of the shape that it was "
-                    f"fitted on. That for class {plain(label)!r} takes "
-                    f"{tuple(translator.sample_shape_)}. Got samples of "
-                    f"{tuple(images.sample_shape)}. Resize them, or fit another."
-                )
-
-    def _prefit_translator(self, label, plan):
-        if self.translator is None:
-            raise ValueError(
-                "prefit=True needs a fitted `translator`. Got None. Fit one with "
-                "CycleGAN(...).fit(source, target), or load one with CycleGAN.load."
-            )
-        if not isinstance(self.translator, Mapping):
-            if len(plan) > 1:
-                raise ValueError(
-                    "One fitted translator makes one class. Got one for the classes "
-                    f"{[plain(grown) for grown in plan]}. Pass a dict label -> fitted "
-                    "translator."
-                )
-            return self.translator
-        if label not in self.translator:
-            raise ValueError(
-                "`translator` must hold a fitted translator for each class to be "
-                f"grown. Class {plain(label)!r} is missing; it has "
-                f"{[plain(known) for known in self.translator]}."
-            )
-        return self.translator[label]
-
-    def _fitted_translator(self, label, source, target, seed) -> BaseTranslator:
-        if self.prefit:
-            return self._prefit_translator(label, [label])
-        translator = CycleGAN() if self.translator is None else clone(self.translator)
-        params = translator.get_params(deep=False)
-        if "random_state" in params and params["random_state"] is None:
-            translator.set_params(random_state=seed)
-        if "verbose" in params and not params["verbose"]:
-            translator.set_params(verbose=self.verbose)
-        return translator.fit(source, target)
+        return groups[self.sample_indices_]
 
     def __sklearn_clone__(self):
         """Clone, but keep fitted translators: they are data here, not settings."""
@@ -347,14 +374,3 @@ class GANOverSampler(BaseOverSampler):
         tags.input_tags.three_d_array = True
         tags.sampler_tags.sample_indices = True
         return tags
-
-
-def _stack(images):
-    shapes = {np.shape(image) for image in images}
-    if len(shapes) > 1:
-        raise ValueError(
-            "All images must be of one shape. Got "
-            f"{sorted(shapes)[:3]}{' and others' if len(shapes) > 3 else ''}. Resize "
-            "them before."
-        )
-    return np.stack(images)

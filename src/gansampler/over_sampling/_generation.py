@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,24 +18,66 @@ from gansampler.training._progress import Progress
 if TYPE_CHECKING:
     from gansampler.translators import BaseTranslator
 
-__all__ = ["generate"]
+__all__ = ["Chunk", "draw_sources", "generate"]
 
-BYTES_A_CHUNK = 2**25
+# Large enough that its batches are full, small enough not to be felt in memory.
+BYTES_A_CHUNK = 2**24
 # A translation that equals an earlier one is tried again from other rotations.
 MOST_RETRIES = 10
 RANDOM_ROTATION = 8
 
 
+@dataclass
+class Chunk:
+    """Consecutive synthetic samples of one class.
+
+    Attributes
+    ----------
+    start : int
+        Number of the first one.
+    samples : ndarray of shape (n, height, width, n_channels) or (n, n_features)
+    digests : list of bytes
+        One for each image, by which equal ones are found; empty for feature rows.
+    """
+
+    start: int
+    samples: np.ndarray
+    digests: list[bytes]
+
+
+def draw_sources(n_sources: int, n_new: int, seed: int) -> np.ndarray:
+    """Choose the source of each synthetic sample: none again before all were used.
+
+    Parameters
+    ----------
+    n_sources : int
+    n_new : int
+    seed : int
+
+    Returns
+    -------
+    chosen : ndarray of int of shape (n_new,)
+        Positions among the sources.
+    """
+    rng = np.random.default_rng(seed)
+    n_rounds = -(-n_new // n_sources)
+    return np.concatenate([rng.permutation(n_sources) for _ in range(n_rounds)])[:n_new]
+
+
 def generate(
     translator: BaseTranslator,
     source: ImageSequence,
-    out: np.ndarray,
+    chosen: np.ndarray,
     *,
-    rng: np.random.Generator,
+    seed: int,
     label: object = None,
+    held: Mapping[int, list[bytes]] | None = None,
     verbose: int = 0,
-) -> np.ndarray:
-    """Fill `out` with translations of sources, all of them distinct.
+) -> Iterator[Chunk]:
+    """Yield translations of the chosen sources in order, all of them distinct.
+
+    Where a chunk begins, and what is in it, follows from the arguments alone, so that
+    a run which has some of the chunks makes the others as if it had made all.
 
     Parameters
     ----------
@@ -41,73 +85,90 @@ def generate(
         Fitted.
     source : ImageSequence
         What to draw from.
-    out : ndarray of shape (n_new, height, width, n_channels) or (n_new, n_features)
-        Written to.
-    rng : numpy.random.Generator
+    chosen : ndarray of int of shape (n_new,)
+        As :func:`draw_sources` gives it.
+    seed : int
+        Of the rotations.
     label : object, default=None
         The class that is made, for messages.
+    held : mapping of int -> list of bytes, default=None
+        Chunks that are not to be made again, by their start, with their digests.
     verbose : int, default=0
         Progress is shown from 1.
 
-    Returns
-    -------
-    chosen : ndarray of int of shape (n_new,)
-        For each translation the position of its source in `source`.
+    Yields
+    ------
+    chunk : Chunk
 
     Raises
     ------
     ShortfallError
         If the translator gives the same image again and again.
     """
-    n_new = len(out)
-    n_rounds = -(-n_new // len(source))
-    chosen = np.concatenate([rng.permutation(len(source)) for _ in range(n_rounds)])
-    chosen = chosen[:n_new]
-    variants = np.arange(n_new) // len(source)
+    n_new = len(chosen)
     seen: set[bytes] = set()
     progress = Progress(n_new, f"translating to {label}", shown=verbose > 0)
-    size = max(1, BYTES_A_CHUNK // max(out[0].nbytes, 1))
-    for start in range(0, n_new, size):
-        part = slice(start, min(start + size, n_new))
-        pending = np.arange(part.start, part.stop)
-        for _ in range(MOST_RETRIES):
-            out[pending] = _translate(
-                translator, source, chosen, variants, pending, rng
-            )
-            pending = _repeated(out, pending, seen) if source.is_image else pending[:0]
-            if not len(pending):
-                break
-            variants[pending] = RANDOM_ROTATION
-        if len(pending):
-            progress.close()
-            raise ShortfallError(
-                f"All synthetic images must be distinct. Of {n_new} for class "
-                f"{label!r}, only {len(seen)} were made before the translator gave "
-                f"{len(pending)} of a chunk again {MOST_RETRIES} times over. It may "
-                "have collapsed to one output, or the sources may be uniform: look at "
-                "`translators_` and at the sources, train for longer, or ask for "
-                "fewer."
-            )
-        progress.update(part.stop - part.start)
-    progress.close()
-    return chosen
+    size = max(1, BYTES_A_CHUNK // max(source.take([0]).nbytes, 1))
+    try:
+        for start in range(0, n_new, size):
+            rows = np.arange(start, min(start + size, n_new))
+            if held is not None and start in held:
+                seen.update(held[start])
+            else:
+                rng = np.random.default_rng([seed, start + 1])
+                variants = rows // len(source)
+                chunk = _make(translator, source, chosen[rows], variants, rng, seen)
+                if chunk is None:
+                    raise ShortfallError(
+                        "All synthetic images must be distinct. Of "
+                        f"{n_new} for class {label!r}, only {len(seen)} were made "
+                        f"before the translator gave the same again {MOST_RETRIES} "
+                        "times over. It may have collapsed to one output, or the "
+                        "sources may be uniform: look at `translators_` and at the "
+                        "sources, train for longer, or ask for fewer."
+                    )
+                yield Chunk(start, *chunk)
+            progress.update(len(rows))
+    finally:
+        progress.close()
 
 
-def _translate(translator, source, chosen, variants, pending, rng) -> np.ndarray:
-    rows = source.take(chosen[pending])
+def _make(translator, source, chosen, variants, rng, seen):
+    """Return samples and their digests, or None where some stay equal to others."""
+    samples = _translate(translator, source, chosen, variants, rng)
+    if not source.is_image:
+        return samples, []
+    digests = [_digest(sample) for sample in samples]
+    pending = _repeated(digests, np.arange(len(samples)), seen)
+    for _ in range(MOST_RETRIES - 1):
+        if not len(pending):
+            break
+        turned = np.full(len(pending), RANDOM_ROTATION)
+        samples[pending] = _translate(translator, source, chosen[pending], turned, rng)
+        for row in pending:
+            digests[row] = _digest(samples[row])
+        pending = _repeated(digests, pending, seen)
+    return None if len(pending) else (samples, digests)
+
+
+def _translate(translator, source, chosen, variants, rng) -> np.ndarray:
+    rows = source.take(chosen)
     if source.is_image:
-        return translator.translate(vary_images(rows, variants[pending], rng))
+        return translator.translate(vary_images(rows, variants, rng))
     # Jittered rows are floating; the caller's array gives them its own dtype.
-    translated = translator.translate(vary_rows(rows, variants[pending], rng))
+    translated = translator.translate(vary_rows(rows, variants, rng))
     return source.restore(torch.from_numpy(translated))
 
 
-def _repeated(out: np.ndarray, rows: np.ndarray, seen: set[bytes]) -> np.ndarray:
+def _digest(sample: np.ndarray) -> bytes:
+    return hashlib.blake2b(sample.tobytes(), digest_size=16).digest()
+
+
+def _repeated(digests: list[bytes], rows: np.ndarray, seen: set[bytes]) -> np.ndarray:
     """Return the rows that equal an earlier one, and remember the others."""
     repeated = []
     for row in rows:
-        digest = hashlib.blake2b(out[row].tobytes(), digest_size=16).digest()
-        if digest in seen:
+        if digests[row] in seen:
             repeated.append(row)
-        seen.add(digest)
+        seen.add(digests[row])
     return np.asarray(repeated, dtype=np.intp)
