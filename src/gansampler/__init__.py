@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
-    from gansampler.translators import CycleGAN
+    from gansampler.translators import CUT, CycleGAN
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "CUT": "translators",
     "BinaryFocalLoss": "losses",
     "CycleGAN": "translators",
     "FocalLoss": "losses",
@@ -44,6 +45,7 @@ _SUBPACKAGES = {
 }
 
 __all__ = [
+    "CUT",
     "BinaryFocalLoss",
     "CycleGAN",
     "FocalLoss",

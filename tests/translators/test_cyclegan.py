@@ -91,7 +91,8 @@ def test_feature_rows_move_to_the_target_distribution():
     assert np.corrcoef(translated.T)[0, 1] < -0.5
 
 
-def test_step_equals_the_textbook_step(domains):
+@pytest.mark.parametrize("n", [1, 4])
+def test_step_equals_the_textbook_step(domains, n):
     """One batched step against six generator and four discriminator passes."""
     model = tiny(lambda_cycle=7.0, lambda_identity=0.5)
     model.trainer = Trainer(accelerator="cpu", precision="32-true")
@@ -109,8 +110,7 @@ def test_step_equals_the_textbook_step(domains):
         )
     }
     task = CycleGANTask(model, source, target, 0, 0)
-    task.backward = lambda loss: loss.backward()
-    batch = source.batch(range(4)), target.batch(range(4))
+    batch = source.batch(range(n)), target.batch(range(n))
     losses = task.training_step(batch)
 
     st, ts, d_s, d_t = nets.values()
@@ -187,12 +187,19 @@ def test_flips_are_the_ones_asked_for(domains, vertical):
     model._build_networks()
     source = ImageSequence(domains[0])
     task = CycleGANTask(model, source, source, 0, 0)
-    image = source.batch([0])
-    versions = {(v, h): image.flip([2] * v + [3] * h) for v in (0, 1) for h in (0, 1)}
+    images = source.batch(range(len(source)))
+    versions = {(v, h): images.flip([2] * v + [3] * h) for v in (0, 1) for h in (0, 1)}
     seen = set()
-    for _ in range(60):
-        flipped = task._flip(image)
-        seen |= {key for key, version in versions.items() if flipped.equal(version)}
+    for epoch in range(1, 9):
+        shown = torch.cat([real_source for real_source, _ in task.batches(epoch)])
+        assert len(shown) == len(images)
+        for image in shown:
+            (found,) = (
+                key
+                for key, version in versions.items()
+                if (version == image).flatten(1).all(1).any()
+            )
+            seen.add(found)
     expected = set(versions) if vertical else {(0, 0), (0, 1)}
     assert seen == expected
 

@@ -84,7 +84,7 @@ def _unpack(value: Any, tensors: Tensors) -> Any:
 
 def capture(task: TrainingTask) -> dict[str, Any]:
     """Return everything in a task that training changes, and the random states."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     return {
         "modules": {name: m.state_dict() for name, m in task.modules.items()},
         "optimizers": {name: o.state_dict() for name, o in task.optimizers.items()},
@@ -93,7 +93,7 @@ def capture(task: TrainingTask) -> dict[str, Any]:
         "draw": task.draw,
         "random": {
             "python": random.getstate(),
-            "numpy": (kind, keys.tolist(), *rest),
+            "numpy": (kind, np.asarray(keys).tolist(), *rest),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if _cuda_is_used(task) else [],
         },

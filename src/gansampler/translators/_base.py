@@ -5,8 +5,9 @@ Layer rule: knows images, networks, losses and the trainer; never a sampler.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler.images import ImageSequence, chunks
+from gansampler.images import ImageSequence
 from gansampler.training import Trainer
 
 __all__ = ["BaseTranslator"]
@@ -31,13 +32,17 @@ class BaseTranslator(BaseEstimator):
 
     A subclass builds and trains its networks in ``_fit(source, target)``, which gets
     two checked :class:`~gansampler.images.ImageSequence`, and names the network that
-    translates in ``_forward_network()``. `_encode` and :meth:`_map` do the rest:
-    images of any size from 8 px are padded to what the network takes and cropped
-    again, and feature rows are standardised.
+    translates in ``_forward_network()``. ``_get_trainer()`` gives its parameter
+    `trainer`, or the default one, and ``sample_shape_`` is set before ``_fit``. The
+    base does the rest: images of any size from 8 px are padded to the network's
+    ``size_multiple``, if it has one, and cropped again, and feature rows are
+    standardised.
 
     See Also
     --------
     CycleGAN : The translator of the paper.
+    CUT : One generator instead of two.
+    TranslationTask : What trains the networks of a translator.
 
     Examples
     --------
@@ -54,8 +59,6 @@ class BaseTranslator(BaseEstimator):
     ...     def forward(self, input):
     ...         return input + self.difference
     >>> class MeanShift(BaseTranslator):
-    ...     _parameter_constraints = {}
-    ...
     ...     def _fit(self, source, target):
     ...         means = [
     ...             domain.batch(np.arange(len(domain))).mean(dim=0)
@@ -71,7 +74,14 @@ class BaseTranslator(BaseEstimator):
     120
     """
 
-    def fit(self, source: npt.ArrayLike, target: npt.ArrayLike) -> BaseTranslator:
+    # Of scikit-learn's kind, by name; what is not named is not checked.
+    _parameter_constraints: dict = {}
+
+    def fit(
+        self,
+        source: npt.ArrayLike | ImageSequence,
+        target: npt.ArrayLike | ImageSequence,
+    ) -> BaseTranslator:
         """Learn to turn images of the source domain into ones of the target domain.
 
         The two need not be paired, nor of the same number.
@@ -114,7 +124,7 @@ class BaseTranslator(BaseEstimator):
         self._fit(**domains)
         return self
 
-    def translate(self, X: npt.ArrayLike) -> np.ndarray:
+    def translate(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
         """Turn source images into target images.
 
         Parameters
@@ -127,6 +137,24 @@ class BaseTranslator(BaseEstimator):
         X_translated : ndarray of the shape and dtype of `X`
         """
         return self._map(self._forward_network, X, "source", "target")
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Translate the images of a batch, as engines that map over batches call it.
+
+        A fitted translator is pickled to their workers and keeps nothing between
+        calls: ``dataset.map_batches(translator, batch_size=64)`` with Ray Data.
+
+        Parameters
+        ----------
+        batch : mapping of str -> ndarray
+            Its ``"image"`` is in a form that :meth:`translate` takes.
+
+        Returns
+        -------
+        batch : dict of str -> ndarray
+            The same, with ``"image"`` translated.
+        """
+        return {**batch, "image": self.translate(batch["image"])}
 
     @abstractmethod
     def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
@@ -186,7 +214,7 @@ class BaseTranslator(BaseEstimator):
     def _map(
         self,
         get_network: Callable[[], nn.Module],
-        X: npt.ArrayLike,
+        X: npt.ArrayLike | ImageSequence,
         domain: Domain,
         other: Domain,
     ) -> np.ndarray:
@@ -200,23 +228,17 @@ class BaseTranslator(BaseEstimator):
                 "them, or fit another translator."
             )
         network = get_network()
-        parts = list(chunks(len(images), images.sample_shape))
-        batches: Iterator[torch.Tensor] = (
-            self._encode(images, rows, getattr(network, "size_multiple", 1), domain)
-            for rows in parts
+        size_multiple = getattr(network, "size_multiple", 1)
+        return self._get_trainer().predict(
+            network,
+            len(images),
+            lambda rows: self._encode(images, rows, size_multiple, domain),
+            lambda output: self._decode(images, output, other),
+            n_pixels=math.prod(images.sample_shape[:-1]),
+            # Half precision resolves the steps of uint8, and would show in floats.
+            mixed_precision=images.dtype == np.uint8,
         )
-        # Half precision resolves the steps of uint8, and would show in floats.
-        outputs = self._get_trainer().predict(
-            network, batches, mixed_precision=images.dtype == np.uint8
-        )
-        first = next(outputs)
-        part = self._decode(images, first, other)
-        result = np.empty((len(images), *part.shape[1:]), dtype=part.dtype)
-        result[parts[0]] = part
-        for rows, output in zip(parts[1:], outputs, strict=True):
-            result[rows] = self._decode(images, output, other)
-        return result
 
 
-def _as_sequence(X: npt.ArrayLike) -> ImageSequence:
+def _as_sequence(X: npt.ArrayLike | ImageSequence) -> ImageSequence:
     return X if isinstance(X, ImageSequence) else ImageSequence(X)

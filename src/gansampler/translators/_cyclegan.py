@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,6 @@ from torch import nn
 
 from gansampler._validation import (
     HasMethods,
-    Interval,
     StrOptions,
     at_least,
     isolated_rng,
@@ -28,8 +26,8 @@ from gansampler.networks import (
     UNetGenerator,
 )
 from gansampler.translators._base import BaseTranslator
-from gansampler.translators._cyclegan_files import load_cyclegan, save_cyclegan
 from gansampler.translators._cyclegan_task import CycleGANTask
+from gansampler.translators._files import load_translator, save_translator
 
 __all__ = ["CycleGAN"]
 
@@ -160,6 +158,7 @@ class CycleGAN(BaseTranslator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+    _networks = ("generator_st", "generator_ts", "discriminator_s", "discriminator_t")
 
     def __init__(
         self,
@@ -226,7 +225,7 @@ class CycleGAN(BaseTranslator):
             Written atomically.
         """
         check_is_fitted(self)
-        save_cyclegan(self, path)
+        save_translator(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, generator=None) -> CycleGAN:
@@ -250,20 +249,12 @@ class CycleGAN(BaseTranslator):
         ModelFileError
             If it is damaged, holds something else, or needs another `generator`.
         """
-        return load_cyclegan(cls, path, generator)
+        return load_translator(cls, path, generator=generator)
 
     def _forward_network(self) -> nn.Module:
         return self.generator_st_
 
     def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
-        beta_constraint = Interval(Real, 0, 1, closed="left")
-        if len(self.betas) != 2 or not all(
-            beta_constraint.is_satisfied_by(beta) for beta in self.betas
-        ):
-            raise ValueError(
-                f"`betas` must be two numbers in [0, 1). Got {self.betas!r}. The "
-                "default is (0.5, 0.999)."
-            )
         rng = check_random_state(self.random_state)
         init_seed, data_seed, pool_seed = spawn_seeds(rng, 3)
         with isolated_rng(init_seed):

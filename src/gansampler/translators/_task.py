@@ -140,7 +140,7 @@ class TranslationTask(TrainingTask):
         model: Any = self.model
         betas = tuple(getattr(model, "betas", BETAS))
         if len(betas) != 2 or not all(
-            isinstance(beta, Real) and 0 <= beta < 1 for beta in betas
+            isinstance(beta, Real) and 0 <= float(beta) < 1 for beta in betas
         ):
             raise ValueError(
                 f"`betas` must be two numbers in [0, 1). Got {model.betas!r}. The "
@@ -172,15 +172,22 @@ class TranslationTask(TrainingTask):
             name: self._order(len(domain), rng) for name, domain in self.domains.items()
         }
         flips = {name: rng.random((self.n_in_epoch, 2)) < 0.5 for name in orders}
-        for batch in range(first - 1, self.n_batches):
-            start = batch * self.batch_size
-            stop = min(start + self.batch_size, self.n_in_epoch)
-            self.is_shared = self.group.is_shared(stop - start)
-            part = self.group.share(range(start, stop))
-            rows = slice(part.start, part.stop)
+        parts = [
+            range(start, min(start + self.batch_size, self.n_in_epoch))
+            for start in range(0, self.n_in_epoch, self.batch_size)
+        ][first - 1 :]
+        shares = [self.group.share(part) for part in parts]
+        slices = [slice(share.start, share.stop) for share in shares]
+        # Files are decoded while the networks are busy with the batch before.
+        ahead = {
+            name: self.domains[name].prefetch([order[part] for part in slices])
+            for name, order in orders.items()
+        }
+        for part, chosen in zip(parts, slices, strict=True):
+            self.is_shared = self.group.is_shared(len(part))
             yield tuple(
-                self._load(name, order[rows], flips[name][rows])
-                for name, order in orders.items()
+                self._load(name, next(rows), flips[name][chosen])
+                for name, rows in ahead.items()
             )
 
     def _load(self, name: Domain, rows: np.ndarray, flips: np.ndarray) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""A fitted CycleGAN to a file and back."""
+"""A fitted translator to a file and back."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,20 +13,23 @@ from gansampler._serialization import load_model, params_to_json, save_model
 from gansampler._validation import isolated_rng
 from gansampler.exceptions import ModelFileError
 
-if TYPE_CHECKING:
-    from gansampler.translators._cyclegan import CycleGAN
+__all__ = ["load_translator", "save_translator"]
 
-__all__ = ["load_cyclegan", "save_cyclegan"]
-
-NETWORKS = ("generator_st", "generator_ts", "discriminator_s", "discriminator_t")
 SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
 
 
-def save_cyclegan(model: CycleGAN, path: str | os.PathLike[str]) -> None:
-    """Write networks, scalers, parameters and history."""
+def save_translator(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write networks, scalers, parameters and history.
+
+    Parameters
+    ----------
+    model : BaseTranslator
+        Fitted. Its class names its networks in ``_networks``.
+    path : path-like
+    """
     tensors = {
         f"{name}.{key}": tensor
-        for name in NETWORKS
+        for name in model._networks
         for key, tensor in getattr(model, f"{name}_").state_dict().items()
     }
     for domain, scaler in (model.scalers_ or {}).items():
@@ -38,23 +41,34 @@ def save_cyclegan(model: CycleGAN, path: str | os.PathLike[str]) -> None:
         "sample_shape": model.sample_shape_,
         **params_to_json({"history": model.history_}),
     }
-    save_model(path, "CycleGAN", tensors, state)
+    save_model(path, type(model).__name__, tensors, state)
 
 
-def load_cyclegan(
-    cls: type[CycleGAN], path: str | os.PathLike[str], generator: Any
-) -> CycleGAN:
-    """Read what :func:`save_cyclegan` wrote."""
-    tensors, state = load_model(path, "CycleGAN")
+def load_translator(
+    cls: type[Any], path: str | os.PathLike[str], **callables: Any
+) -> Any:
+    """Read what :func:`save_translator` wrote.
+
+    Parameters
+    ----------
+    cls : type
+        Its ``_build_networks()`` builds what its parameters ask for.
+    path : path-like
+    **callables : dict
+        Parameters that were functions, which are not saved; None for one that was not.
+    """
+    kind = cls.__name__
+    tensors, state = load_model(path, kind)
     params: dict[str, Any] = state["params"]
     params["betas"] = tuple(params["betas"])
-    if generator is not None:
-        params["generator"] = generator
-    if params["generator"] is None:
-        raise ModelFileError(
-            f"{path} was fitted with a callable `generator`, which is not saved. "
-            "Pass it: CycleGAN.load(path, generator=...)."
-        )
+    for name, function in callables.items():
+        if function is not None:
+            params[name] = function
+        if params[name] is None:
+            raise ModelFileError(
+                f"{path} was fitted with a callable `{name}`, which is not saved. "
+                f"Pass it: {kind}.load(path, {name}=...)."
+            )
     model = cls(**params)
     model.sample_shape_ = tuple(state["sample_shape"])
     model.history_ = state["history"]
@@ -66,7 +80,7 @@ def load_cyclegan(
         }
     with isolated_rng(0):
         model._build_networks()
-    for name in NETWORKS:
+    for name in cls._networks:
         network = getattr(model, f"{name}_")
         try:
             network.load_state_dict(_part(tensors, f"{name}."))
