@@ -46,7 +46,18 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars: dict[str, list[str]] = {
-    page: [] for page in ("user_guide", "losses", "changelog")
+    page: []
+    for page in (
+        "user_guide",
+        "training",
+        "translators",
+        "large_data",
+        "leakage",
+        "generating",
+        "precision",
+        "losses",
+        "changelog",
+    )
 }
 
 
