@@ -89,6 +89,7 @@ def test_torchrun_on_one_host(tmp_path, alone):
             assert a[name].tobytes() == b[name].tobytes()
     # Only the first process shows progress.
     assert text.count("CycleGAN: 15/15 step (100%)") == 1
+    assert text.count("translating to malignant: 5/5") == 1
 
 
 def test_an_exception_on_one_rank_ends_all(tmp_path):

@@ -1,11 +1,14 @@
 """Progress for a person: a bar in a terminal or notebook, a line now and then in a log.
 
+Of several processes, the first one reports for all.
+
 A tqdm bar redraws itself with carriage returns, which a log file keeps as thousands
 of lines; so where standard error is no terminal, plain lines are printed instead.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -29,7 +32,7 @@ class Progress:
         self._start = self._last_line = self._last_note = time.monotonic()
         self._bar: tqdm | None = None
         self._lines = False
-        if not shown:
+        if not shown or int(os.environ.get("RANK", "0")) > 0:
             return
         if sys.stderr.isatty() or _in_notebook():
             self._bar = tqdm(

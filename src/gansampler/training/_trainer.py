@@ -200,7 +200,7 @@ class Trainer(BaseEstimator):
             progress = Progress(
                 n_epochs * task.n_batches,
                 description,
-                shown=verbose > 0 and self.progress_bar and group.rank == 0,
+                shown=verbose > 0 and self.progress_bar,
                 unit="step",
             )
             checkpoints = self._open_checkpoints(task, n_epochs, description)
