@@ -261,7 +261,10 @@ class Run:
     def _note(self) -> None:
         n_steps = max(self.step - 1, 1)
         means = {name: total / n_steps for name, total in self._sums.items()}
-        self.progress.note({"epoch": f"{self.epoch}/{self.n_epochs}", **means})
+        rate = self._n_images / max(self._seconds, 1e-9)
+        self.progress.note(
+            {"epoch": f"{self.epoch}/{self.n_epochs}", "img/s": rate, **means}
+        )
 
     def _look_at_losses(self) -> None:
         # Processes look at the same steps, whatever their bars show.
