@@ -192,6 +192,15 @@ def test_max_time_goes_on_where_it_stopped(tmp_path, whole):
     assert without_times(history) == whole[1]
 
 
+@pytest.fixture
+def listening():
+    """Python's own handler; a job in the background may have begun without it."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_stops_after_the_step(tmp_path, whole):
     class PressAt(Callback):
         def on_step_end(self, task, epoch, step):
@@ -210,6 +219,7 @@ def test_ctrl_c_stops_after_the_step(tmp_path, whole):
     assert again.net.weight.item() == whole[0]
 
 
+@pytest.mark.usefixtures("listening")
 def test_a_second_ctrl_c_ends_at_once():
     class PressTwice(Callback):
         def on_step_end(self, task, epoch, step):

@@ -6,6 +6,7 @@ compute. So one can write for all, and a run can go on with another number of th
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime as dt
 import os
@@ -157,6 +158,7 @@ def join_group(device: torch.device) -> Iterator[Group]:
         # Arrays and flags go by the CPU, gradients by the device.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=PATIENCE)
+        atexit.register(_leave)
     store = dist.distributed_c10d._get_default_store()
     try:
         yield _Distributed(device)
@@ -181,6 +183,11 @@ def join_group(device: torch.device) -> Iterator[Group]:
         # The others wait for this process: it hangs up on them.
         dist.destroy_process_group()
         raise
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _message_of_another(store: dist.Store) -> str | None:
