@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "quality": {"images"} | BASE,
     "inspection": {"images", "quality"} | BASE,
     "metrics": BASE,
-    "datasets": BASE,
+    "datasets": {"images"} | BASE,
 }
 # The package's own __init__ and the recipes put the rooms together.
 FREE = {"__init__", "recipes"}

@@ -238,7 +238,8 @@ class TestImageFiles:
         [
             ("L", 77, (77, 77, 77)),
             ("1", 1, (255, 255, 255)),
-            ("RGBA", (10, 20, 30, 0), (10, 20, 30)),
+            ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
+            ("RGBA", (10, 20, 30, 0), (255, 255, 255)),
             ("I;16", 40 * 257, (40, 40, 40)),
             ("P", 0, None),
         ],
@@ -250,7 +251,7 @@ class TestImageFiles:
         if mode == "P":
             image.putpalette([9, 8, 7] * 256)
             image.save(path, transparency=bytes(256))
-            expected = (9, 8, 7)
+            expected = (255, 255, 255)
         else:
             image.save(path)
         np.testing.assert_array_equal(

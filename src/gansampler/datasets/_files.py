@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from gansampler.images._decode import decode_file, to_array
+
 __all__ = ["check_image_size", "read_images"]
 
 # What Pillow raises, by format, on files that are damaged or no images at all.
@@ -41,7 +43,7 @@ def check_image_size(image_size: object) -> tuple[int, int] | None:
 def read_images(
     paths: Sequence[Path], image_size: tuple[int, int] | None
 ) -> np.ndarray:
-    """Decode image files, upright and in RGB, and resize them to one size.
+    """Decode image files, upright and in RGB over white, and resize them to one size.
 
     Parameters
     ----------
@@ -91,25 +93,8 @@ def read_images(
 
 
 def _read_image(path: Path, image_size: tuple[int, int] | None) -> np.ndarray:
+    if image_size is not None:
+        return decode_file(path, (*image_size, 3), "stretch")
     with Image.open(path) as image:
-        if image_size is not None:
-            # A photograph of many megapixels is decoded at a half, a quarter or an
-            # eighth where that still leaves twice the size asked for, so that the
-            # resize below sets the quality. Both sides, as it may lie on its side.
-            image.draft(None, (2 * max(image_size), 2 * max(image_size)))
-        upright = _as_rgb(ImageOps.exif_transpose(image))
-        if image_size is not None and upright.size != image_size[::-1]:
-            upright = upright.resize(image_size[::-1], Image.Resampling.BICUBIC)
-        return np.asarray(upright, dtype=np.uint8)
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        # Pillow would clip 16 bits at 255.
-        deep = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.rint(deep / 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels have no known range; save it with 8 or 16 bits")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+        width, height = ImageOps.exif_transpose(image).size
+        return to_array(image, (height, width, 3), "stretch")
