@@ -37,8 +37,9 @@ def load_image_folder(
     -------
     X : ndarray of shape (n_samples, height, width, 3), uint8
         RGB images in [0, 255], turned upright as their EXIF orientation says and
-        laid over white where they are transparent; or, with ``as_paths=True``, ndarray of str of
-        shape (n_samples,) with their paths. Sorted by class, then by file name.
+        laid over white where they are transparent; or, with ``as_paths=True``,
+        ndarray of str of shape (n_samples,) with their paths. Sorted by class, then
+        by file name.
     y : ndarray of str of shape (n_samples,)
         The name of the folder of each.
 
