@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from gansampler._serialization import comparable_params
 from gansampler._validation import plain
@@ -42,7 +41,7 @@ def _is_first_process() -> bool:
 
 def from_first_process(value: Any) -> Any:
     """Return what the first process gives, in each of those that compute together."""
-    with join_group(torch.device("cpu")) as group:
+    with join_group() as group:
         return group.from_first(value)
 
 

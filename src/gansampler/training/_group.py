@@ -96,9 +96,8 @@ class Group:
 class _Distributed(Group):
     """The processes of torch's default process group."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self.device = device
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         chosen = [p for p in parameters if p.requires_grad]
@@ -143,7 +142,7 @@ class _Distributed(Group):
 
 
 @contextlib.contextmanager
-def join_group(device: torch.device) -> Iterator[Group]:
+def join_group() -> Iterator[Group]:
     """Give the group of this process, and end all of it where one process fails.
 
     Raises
@@ -156,12 +155,12 @@ def join_group(device: torch.device) -> Iterator[Group]:
         return
     if not dist.is_initialized():
         # Arrays and flags go by the CPU, gradients by the device.
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=PATIENCE)
         atexit.register(_leave)
     store = dist.distributed_c10d._get_default_store()
     try:
-        yield _Distributed(device)
+        yield _Distributed()
     except BaseException as error:
         # A lost connection is how the failure of another process looks from here.
         message = _message_of_another(store) if type(error) in LOST else None

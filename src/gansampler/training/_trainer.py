@@ -194,7 +194,7 @@ class Trainer(BaseEstimator):
         fabric = self._make_fabric(task.mixed_precision)
         with (
             deterministic_kernels(fabric.device),
-            join_group(fabric.device) as group,
+            join_group() as group,
             set_up(fabric, task, group),
         ):
             progress = Progress(
@@ -281,7 +281,7 @@ class Trainer(BaseEstimator):
         try:
             with (
                 deterministic_kernels(fabric.device),
-                join_group(fabric.device) as group,
+                join_group() as group,
                 torch.inference_mode(),
                 # One context for all batches, so that weights are cast once.
                 fabric.autocast(),
