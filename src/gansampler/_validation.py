@@ -4,32 +4,45 @@ Layer: imports nothing of gansampler but :mod:`gansampler.exceptions`.
 """
 
 import contextlib
+import functools
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from imblearn.utils import check_target_type
 from sklearn.base import _clone_parametrized as clone_parametrized
+from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
+    InvalidParameterError,
     StrOptions,
 )
 
 __all__ = [
     "HasMethods",
     "Interval",
+    "NearestNameMixin",
     "StrOptions",
+    "as_it_was_on_failure",
     "at_least",
+    "check_labels",
     "check_target_type",
     "clone_parametrized",
+    "is_missing",
     "isolated_rng",
     "nearest_name",
     "plain",
     "spawn_seeds",
 ]
+
+Self = TypeVar("Self")
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 
 def at_least(bound: float, kind: type = Real, *, open_: bool = False) -> Interval:
@@ -83,3 +96,89 @@ def nearest_name(name: object, known: list[str]) -> str:
 def plain(label: object) -> object:
     """Return a NumPy scalar as Python's own, which messages show without its type."""
     return label.item() if isinstance(label, np.generic) else label
+
+
+def is_missing(entry: object) -> bool:
+    """Whether an entry is None, NaN, or what pandas has for a missing value."""
+    if isinstance(entry, float):
+        return math.isnan(entry)
+    return entry is None or type(entry).__name__ in ("NAType", "NaTType")
+
+
+class NearestNameMixin:
+    """Let the message on an unknown name of a parameter end in the nearest known one.
+
+    It stands before :class:`sklearn.base.BaseEstimator` among the bases.
+    """
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()  # type: ignore[misc]
+        except InvalidParameterError as error:
+            nearest = _nearest_option(self, str(error))
+            raise InvalidParameterError(f"{error}{nearest}") from None
+
+
+def _nearest_option(estimator: Any, message: str) -> str:
+    for name, constraints in estimator._parameter_constraints.items():
+        value = getattr(estimator, name, None)
+        if isinstance(value, str) and message.startswith(f"The {name!r} parameter"):
+            options = [c.options for c in constraints if isinstance(c, StrOptions)]
+            return nearest_name(value, sorted({o for known in options for o in known}))
+    return ""
+
+
+def as_it_was_on_failure(
+    fit: Callable[Concatenate[Self, Params], Result],
+) -> Callable[Concatenate[Self, Params], Result]:
+    """Decorate a method so that an error in it leaves its object as it was before.
+
+    A half fitted estimator would count as fitted, and mix what it learned from two
+    data sets.
+    """
+
+    @functools.wraps(fit)
+    def fit_or_restore(self: Self, *args: Params.args, **kwargs: Params.kwargs):
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return fit_or_restore
+
+
+def check_labels(y: Any) -> None:
+    """Refuse labels that are none, are missing, or are text and numbers at once.
+
+    What scikit-learn judges itself, such as NaN among numbers, is left to it. Of text
+    and numbers NumPy would make text alone, or fail to sort them.
+    """
+    is_several = hasattr(y, "__len__") or hasattr(y, "__array__")
+    if not is_several or isinstance(y, (str, bytes)):
+        raise ValueError(
+            "`y` must hold one label for each sample. Got one value of type "
+            f"{type(y).__name__}. Pass a list or an array."
+        )
+    is_typed = getattr(getattr(y, "dtype", None), "kind", "O") not in "OT"
+    if getattr(getattr(y, "dtype", None), "kind", "O") == "f":
+        assert_all_finite(np.asarray(y), input_name="y")
+    if is_typed or hasattr(y, "columns") or not hasattr(y, "__len__"):
+        return
+    first = None
+    for row, label in enumerate(y):
+        if is_missing(label) and not isinstance(label, float):
+            raise ValueError(
+                f"Labels must not be missing. Row {row} of `y` has {label!r}. Give it "
+                "a label, or leave the row out."
+            )
+        if first is None:
+            first = label
+        if isinstance(label, str) != isinstance(first, str):
+            raise ValueError(
+                "Labels must be all text or all numbers. Row 0 of `y` is "
+                f"{plain(first)!r}, row {row} is {plain(label)!r}. Pass "
+                "[str(label) for label in y], for instance."
+            )

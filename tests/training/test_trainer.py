@@ -237,7 +237,21 @@ def test_bad_parameters_are_named(bad):
         Trainer(**bad).fit(LineTask(), n_epochs=1)
 
 
-@pytest.mark.parametrize("devices", [[], [0, 1], [-1]])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+@pytest.mark.parametrize("accelerator", ["cuda", "gpu", "mps"])
+def test_an_accelerator_that_is_not_there_is_refused(accelerator):
+    if accelerator != "cuda" and torch.backends.mps.is_available():
+        pytest.skip("has MPS")
+    with pytest.raises(ValueError, match=f"Got '{accelerator}', which can not be used"):
+        Trainer(accelerator=accelerator).fit(LineTask(), n_epochs=1)
+
+
+def test_callbacks_must_be_callbacks():
+    with pytest.raises(TypeError, match=r"`callbacks` must hold .* Got 3\."):
+        Trainer(callbacks=[3]).fit(LineTask(), n_epochs=1)
+
+
+@pytest.mark.parametrize("devices", [[], [0, 1], [-1], ["a"]])
 def test_impossible_devices_are_refused(devices):
     with pytest.raises(ValueError, match="`devices` must be a number of devices"):
         Trainer(devices=devices, accelerator="cpu").fit(LineTask(), n_epochs=1)

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from gansampler._validation import NearestNameMixin
 from gansampler.classification._data import check_samples
 from gansampler.classification._files import read_classifier, write_classifier
 from gansampler.classification._network import ClassifierNetwork
@@ -29,7 +30,7 @@ __all__ = ["BaseNetworkClassifier"]
 Self = TypeVar("Self", bound="BaseNetworkClassifier")
 
 
-class BaseNetworkClassifier(ClassifierMixin, BaseEstimator):
+class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
     """Predictions of a fitted `network_`, for images or for feature rows."""
 
     classes_: np.ndarray

@@ -11,6 +11,7 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from gansampler._validation import check_labels
 from gansampler.images import ImageSequence
 from gansampler.images._forms import find_form
 
@@ -62,6 +63,8 @@ def encode_labels(
     encode: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Return labels, or those of a data set, as positions in `classes_`."""
+    if y is not None:
+        check_labels(y)
     labels = column_or_1d(images.labels() if y is None else y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_consistent_length(images, labels)

@@ -15,6 +15,7 @@ from torch import nn
 from gansampler._validation import (
     HasMethods,
     StrOptions,
+    as_it_was_on_failure,
     at_least,
     isolated_rng,
     spawn_seeds,
@@ -242,6 +243,7 @@ class TransferClassifier(BaseNetworkClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    @as_it_was_on_failure
     def fit(
         self,
         X: Any,

@@ -66,6 +66,8 @@ def _as_numeric_array(X: npt.ArrayLike, *, are_rows: bool) -> np.ndarray:
             f"Got an array of {ndim} dimensions. Volumes and videos are not images: "
             "pass their slices or frames."
         )
+    if ndim is not None and ndim > 2:
+        _check_kind(np.asanyarray(X).dtype)
     return check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=are_rows)
 
 
@@ -106,12 +108,7 @@ def check_values(X: np.ndarray) -> None:
     """Refuse images that are neither uint8 nor floating in [0, 1]."""
     if X.dtype == np.uint8:
         return
-    if X.dtype.kind != "f":
-        raise ValueError(
-            "Images must be uint8 in [0, 255] or floating in [0, 1]. "
-            f"Got dtype {X.dtype}. Pass X.astype(np.uint8) for values in [0, 255], "
-            "or (X / X.max()).astype(np.float32) for wider ones."
-        )
+    _check_kind(X.dtype)
     # One pass, block by block: the array may be a map of a file larger than memory.
     low, high = np.inf, -np.inf
     for rows in _blocks(len(X), X[:1].nbytes):
@@ -125,6 +122,15 @@ def check_values(X: np.ndarray) -> None:
             f"Got values from {low:g} to {high:g}. Divide by 255 for values in "
             "[0, 255]; pass (X + 1) / 2 for values in [-1, 1]; for feature rows pass "
             "an array of two dimensions without `image_shape`."
+        )
+
+
+def _check_kind(dtype: np.dtype) -> None:
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise ValueError(
+            "Images must be uint8 in [0, 255] or floating in [0, 1]. "
+            f"Got dtype {dtype}. Pass X.astype(np.uint8) for values in [0, 255], "
+            "or (X / X.max()).astype(np.float32) for wider ones."
         )
 
 

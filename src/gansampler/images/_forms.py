@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from gansampler._validation import nearest_name
+from gansampler._validation import is_missing, nearest_name
 
 __all__ = ["Form", "find_form", "is_missing", "stack_images"]
 
@@ -53,6 +53,11 @@ def find_form(X: Any, path_column: object = None) -> Form:
         )
     if isinstance(X, Dataset):
         return Form("dataset", X)
+    if X is None:
+        raise ValueError(
+            "`X` must hold images, their paths or feature rows. Got None. Pass an "
+            "array, a list, a Series, a data frame or a torch data set."
+        )
     if isinstance(X, (str, bytes, os.PathLike)):
         raise TypeError(
             f"`X` must hold one path for each image. Got one path, {os.fsdecode(X)!r}. "
@@ -82,14 +87,25 @@ def find_form(X: Any, path_column: object = None) -> Form:
         isinstance(first, np.ndarray) and first.ndim > 1
     ):
         return Form("array", entries, is_separate=True)
+    if not hasattr(first, "__array__") and not isinstance(first, (Number, Sequence)):
+        raise TypeError(
+            "`X` must hold images, their paths or feature rows. Got an entry of type "
+            f"{type(first).__name__}. Pass arrays of numbers, PIL images, or paths."
+        )
+    if isinstance(first, Sequence) and isinstance(X, (list, tuple)):
+        _check_lengths(entries)
     return Form("array", X)
 
 
-def is_missing(entry: object) -> bool:
-    """Whether an entry is None, NaN, or what pandas has for a missing value."""
-    if isinstance(entry, float):
-        return math.isnan(entry)
-    return entry is None or type(entry).__name__ in ("NAType", "NaTType")
+def _check_lengths(rows: list[Any]) -> None:
+    for row, entry in enumerate(rows):
+        n_values = len(entry) if isinstance(entry, Sequence) else 0
+        if n_values != len(rows[0]):
+            raise ValueError(
+                "The rows of a nested list must be of one length. Row 0 is of length "
+                f"{len(rows[0])}, row {row} of {n_values}. Resize the images, or give "
+                "each row all of its features."
+            )
 
 
 def _is_path(entry: object) -> bool:

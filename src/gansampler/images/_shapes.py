@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 __all__ = ["MIN_SIDE", "check_image_shape"]
 
 MIN_SIDE = 8
@@ -31,7 +33,7 @@ def check_image_shape(image_shape: object) -> tuple[int, int, int]:
     (64, 48, 3)
     """
     try:
-        shape = tuple(int(side) for side in image_shape)  # type: ignore[attr-defined]
+        shape = tuple(map(operator.index, image_shape))  # type: ignore[call-overload]
     except (TypeError, ValueError):
         shape = ()
     if len(shape) != 3:
@@ -41,6 +43,12 @@ def check_image_shape(image_shape: object) -> tuple[int, int, int]:
             "(224, 224, 1) for grey ones."
         )
     height, width, n_channels = shape
+    if height in (1, 3, 4) and n_channels >= MIN_SIDE:
+        raise ValueError(
+            "`image_shape` must be (height, width, n_channels). Got "
+            f"{shape}, which looks like channels first. Pass image_shape="
+            f"{(width, n_channels, height)}, and the channels last in `X` too."
+        )
     if min(height, width) < MIN_SIDE or n_channels < 1:
         raise ValueError(
             f"Images must be at least {MIN_SIDE} px high and wide and have at least "

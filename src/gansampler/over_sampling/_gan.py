@@ -16,7 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gansampler._validation import (
     HasMethods,
+    NearestNameMixin,
     StrOptions,
+    check_labels,
     check_target_type,
     clone_parametrized,
 )
@@ -25,13 +27,14 @@ from gansampler.images import ImageSequence
 from gansampler.images._forms import find_form, stack_images
 from gansampler.over_sampling._forms import append_paths, take_labels
 from gansampler.over_sampling._leakage import warn_of_leakage
+from gansampler.over_sampling._plan import check_strategy
 from gansampler.over_sampling._resampling import resample
 from gansampler.over_sampling._sinks import check_output_dir
 
 __all__ = ["GANOverSampler"]
 
 
-class GANOverSampler(BaseOverSampler):
+class GANOverSampler(NearestNameMixin, BaseOverSampler):
     """Over-sample by translating images of other classes into the class that lacks.
 
     For each class to be grown a translator learns to turn images of a source class
@@ -110,7 +113,7 @@ class GANOverSampler(BaseOverSampler):
     The output holds the rows of `X` first, unchanged and in their order, then the
     synthetic ones class by class. Sources are drawn without replacement; when more
     are needed than there are, they are used again flipped and rotated (feature rows:
-    with a little noise), and no two synthetic images are the same.
+    with a little noise), and no two synthetic images of a class are the same.
 
     Resampling belongs inside the pipeline, so that cross-validation splits before it.
 
@@ -241,6 +244,10 @@ class GANOverSampler(BaseOverSampler):
         self._validate_params()
         form = find_form(X, self.path_column)
         check_output_dir(form.name, self.output_dir)
+        if y is not None:
+            check_labels(y)
+        # Those of an earlier call belong to other rows.
+        self.__dict__.pop("sample_indices_", None)
         self._n_rows = len(X if y is None else y)
         if y is None and form.name != "dataset":
             raise ValueError(
@@ -252,7 +259,8 @@ class GANOverSampler(BaseOverSampler):
         if form.name != "array":
             return self._fit_resample_lazy(X, y, **params)
         is_list = isinstance(X, list | tuple)
-        if form.is_separate or (is_list and np.ndim(X[0]) > 1):
+        is_stack = is_list and (isinstance(X[0], np.ndarray) or np.ndim(X[0]) > 1)
+        if form.is_separate or is_stack:
             # Without this, imbalanced-learn would return nested lists of numbers.
             X = stack_images(list(X))
             X_resampled, y = super().fit_resample(X, y, **params)
@@ -284,9 +292,13 @@ class GANOverSampler(BaseOverSampler):
             path_column=self.path_column,
             on_error=self.on_error,
             resize=self.resize,
+            # Training sees every image again and again; translating, once.
+            cache=not self.prefit,
         )
 
     def _check_X_y(self, X, y, accept_sparse=None):
+        # Of labels in nested lists imbalanced-learn would not know the type.
+        y = y if hasattr(y, "shape") else np.asarray(y)
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         if not isinstance(X, ImageSequence) and (
             find_form(X, self.path_column).name != "array"
@@ -295,6 +307,7 @@ class GANOverSampler(BaseOverSampler):
         if isinstance(X, ImageSequence):
             y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
             self.n_features_in_ = int(np.prod(X.sample_shape))
+            check_strategy(self.sampling_strategy, y)
             return X, y, binarize_y
         if hasattr(X, "dtypes") and hasattr(X, "sparse"):
             # A data frame of sparse columns; those of the output are sparse again.
@@ -307,6 +320,7 @@ class GANOverSampler(BaseOverSampler):
             y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
             check_consistent_length(X, y)
             self.n_features_in_ = int(np.prod(images.sample_shape))
+        check_strategy(self.sampling_strategy, y)
         return X, y, binarize_y
 
     def _fit_resample(self, X, y):

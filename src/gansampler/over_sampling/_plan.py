@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from gansampler._validation import plain
+from gansampler._validation import nearest_name, plain
 from gansampler.images import ImageSequence
 from gansampler.translators import BaseTranslator, CycleGAN
 
 if TYPE_CHECKING:
     from gansampler.over_sampling._gan import GANOverSampler
 
-__all__ = ["Plan", "check_prefit", "fit_translator", "make_plan"]
+__all__ = ["Plan", "check_strategy", "check_translator", "fit_translator", "make_plan"]
 
 # For each label the positions of the source's samples and of the target's.
 Plan = dict[Any, tuple[np.ndarray, np.ndarray]]
@@ -68,10 +69,11 @@ def make_plan(y: np.ndarray, n_new: Mapping[Any, int], source: object) -> Plan:
 
 def _check_source(source, label, n_lacking, labels) -> None:
     known = labels.tolist()
-    if source not in known:
+    if np.ndim(source) != 0 or source not in known:
+        names = ["majority", "rest", *map(str, known)]
         raise ValueError(
             "`source` must be 'majority', 'rest' or a label of y. Got "
-            f"{source!r}; the labels are {known}."
+            f"{source!r}; the labels are {known}.{nearest_name(source, names)}"
         )
     if source == label:
         raise ValueError(
@@ -81,14 +83,70 @@ def _check_source(source, label, n_lacking, labels) -> None:
         )
 
 
-def check_prefit(sampler: GANOverSampler, images: ImageSequence, plan: Plan) -> None:
-    """Refuse fitted translators that do not fit, before any work is done."""
+def check_strategy(strategy: object, y: np.ndarray) -> None:
+    """Refuse counts of samples that are none, before anything is resampled.
+
+    Parameters
+    ----------
+    strategy : mapping, callable or object
+        Other than these two it is for imbalanced-learn to judge.
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If it does not give a whole number for classes of `y`, no less than they have.
+    """
+    wanted = strategy(y) if callable(strategy) else strategy
+    if not isinstance(wanted, Mapping):
+        if callable(strategy):
+            raise ValueError(
+                "A callable `sampling_strategy` must return a dict {label: n_samples} "
+                f"with the count of each class afterwards. Got {wanted!r}."
+            )
+        return
+    labels, counts = np.unique(y, return_counts=True)
+    n_held = dict(zip(labels.tolist(), counts.tolist(), strict=True))
+    for label, n_samples in wanted.items():
+        if label not in n_held:
+            raise ValueError(
+                f"The {{{plain(label)!r}}} target class is/are not present in the "
+                "data. `sampling_strategy` must name labels of y, which are "
+                f"{list(n_held)}."
+                f"{nearest_name(label, list(map(str, n_held)))}"
+            )
+        is_whole = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
+        if not is_whole:
+            raise ValueError(
+                "`sampling_strategy` must give each class a whole number of samples. "
+                f"Got {plain(n_samples)!r} for class {plain(label)!r}, which has "
+                f"{n_held[label]}. Round it."
+            )
+        if n_samples < n_held[label]:
+            raise ValueError(
+                "With over-sampling methods, the number of samples in a class should "
+                "be greater or equal to the original number of samples. Originally, "
+                f"there is {n_held[label]} samples and {plain(n_samples)} samples are "
+                f"asked, of class {plain(label)!r}. Ask for more, or leave it out."
+            )
+
+
+def check_translator(
+    sampler: GANOverSampler, images: ImageSequence, plan: Plan
+) -> None:
+    """Refuse translators that do not fit the data or have bad parameters.
+
+    Called before any work is done.
+    """
     if not sampler.prefit:
         if isinstance(sampler.translator, Mapping):
             raise ValueError(
                 "`translator` may be a dict only of fitted translators. Got a dict "
                 "and prefit=False. Pass prefit=True, or one translator."
             )
+        for part in (sampler.translator, getattr(sampler.translator, "trainer", None)):
+            if isinstance(part, BaseEstimator):
+                part._validate_params()
         return
     for label in plan:
         translator = _prefit_translator(sampler, label, plan)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from gansampler._validation import plain, spawn_seeds
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import Chunk, draw_sources, generate
-from gansampler.over_sampling._plan import check_prefit, fit_translator, make_plan
+from gansampler.over_sampling._plan import check_translator, fit_translator, make_plan
 from gansampler.over_sampling._sinks import (
     ArraySink,
     FileSink,
@@ -51,7 +51,7 @@ def resample(
         X if isinstance(X, ImageSequence) else ImageSequence(X, sampler.image_shape)
     )
     plan = make_plan(y, sampler.sampling_strategy_, sampler.source)
-    check_prefit(sampler, images, plan)
+    check_translator(sampler, images, plan)
     n_held, n_made = len(images), sum(sampler.sampling_strategy_[k] for k in plan)
     rng = check_random_state(sampler.random_state)
     seeds = {label: spawn_seeds(rng, 2) for label in plan}

@@ -19,6 +19,7 @@ from gansampler.training._task import TrainingTask
 __all__ = [
     "convert",
     "deterministic_kernels",
+    "is_available",
     "make_fabric",
     "on_gpu",
     "set_up",
@@ -51,6 +52,16 @@ def make_fabric(
 def on_gpu(accelerator: str) -> bool:
     """Whether this accelerator is a CUDA device here."""
     return accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available()
+
+
+def is_available(accelerator: str) -> bool:
+    """Whether this machine has such a device."""
+    has_mps = torch.backends.mps.is_available()
+    return {
+        "cuda": torch.cuda.is_available(),
+        "gpu": torch.cuda.is_available() or has_mps,
+        "mps": has_mps,
+    }.get(accelerator, True)
 
 
 def convert(fabric: Fabric, module: nn.Module) -> nn.Module:

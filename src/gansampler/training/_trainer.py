@@ -15,11 +15,13 @@ from lightning_fabric import Fabric
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from gansampler._validation import StrOptions, at_least
+from gansampler._validation import NearestNameMixin, StrOptions, at_least
+from gansampler.training._callbacks import Callback
 from gansampler.training._checkpoint import Checkpoints, fingerprint
 from gansampler.training._device import (
     convert,
     deterministic_kernels,
+    is_available,
     make_fabric,
     on_gpu,
     set_up,
@@ -40,7 +42,7 @@ from gansampler.training._task import TrainingTask
 __all__ = ["Trainer"]
 
 
-class Trainer(BaseEstimator):
+class Trainer(NearestNameMixin, BaseEstimator):
     """Where and how networks are trained; shared by translators and classifiers.
 
     It is a bag of machine settings without fitted state, so one instance can serve
@@ -174,8 +176,7 @@ class Trainer(BaseEstimator):
         CheckpointWarning
             If a checkpoint is damaged or foreign and was passed over.
         """
-        self._validate_params()
-        n_processes = self._check_devices()
+        n_processes = self._check()
         if n_processes == 1 or launched_from_outside():
             return self._fit_here(task, n_epochs, verbose, description).history
         snapshot = run_in_processes(
@@ -274,7 +275,7 @@ class Trainer(BaseEstimator):
             In the order of the rows. Each of several processes computes its share,
             and returns the whole.
         """
-        self._validate_params()
+        self._check()
         fabric = self._make_fabric(mixed_precision)
         was_training = module.training
         module = convert(fabric, module.eval())
@@ -295,14 +296,31 @@ class Trainer(BaseEstimator):
         finally:
             module.cpu().train(was_training)
 
-    def _check_devices(self) -> int:
-        """Return the number of processes that `devices` asks for."""
+    def _check(self) -> int:
+        """Refuse what is not to be had; return the number of processes asked for."""
+        self._validate_params()
+        if not is_available(self.accelerator):
+            raise ValueError(
+                "`accelerator` must be one that this machine has. Got "
+                f"{self.accelerator!r}, which can not be used here. Pass 'auto' or "
+                "'cpu'."
+            )
+        for callback in self.callbacks or ():
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    "`callbacks` must hold instances of gansampler.training.Callback. "
+                    f"Got {callback!r}. Derive its class from Callback."
+                )
         is_list = isinstance(self.devices, list)
         n_processes = len(self.devices) if is_list else self.devices
-        wanted = max(self.devices, default=-1) + 1 if is_list else n_processes
         uses_gpu = on_gpu(self.accelerator)
-        n_held = torch.cuda.device_count() if uses_gpu else wanted
-        if n_processes == 0 or (is_list and not uses_gpu) or wanted > n_held:
+        known = range(torch.cuda.device_count()) if uses_gpu else range(n_processes)
+        indices = self.devices if is_list else range(n_processes)
+        if (
+            n_processes == 0
+            or (is_list and not uses_gpu)
+            or any(index not in known for index in indices)
+        ):
             raise ValueError(
                 "`devices` must be a number of devices, or a list that holds the "
                 f"indices of GPUs. Got {self.devices!r}; this machine has "

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
+from gansampler._validation import NearestNameMixin, as_it_was_on_failure
 from gansampler.images import ImageSequence
 from gansampler.training import Trainer
 
@@ -27,7 +28,7 @@ __all__ = ["BaseTranslator"]
 Domain = Literal["source", "target"]
 
 
-class BaseTranslator(BaseEstimator):
+class BaseTranslator(NearestNameMixin, BaseEstimator):
     """Base of the translators: ``fit(source, target)``, ``translate(X)``.
 
     A subclass builds and trains its networks in ``_fit(source, target)``, which gets
@@ -77,6 +78,7 @@ class BaseTranslator(BaseEstimator):
     # Of scikit-learn's kind, by name; what is not named is not checked.
     _parameter_constraints: dict = {}
 
+    @as_it_was_on_failure
     def fit(
         self,
         source: npt.ArrayLike | ImageSequence,
