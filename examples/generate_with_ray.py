@@ -119,7 +119,7 @@ class Translate:
 
     def __call__(self, batch: Batch) -> Batch:
         """Replace the images by their translations."""
-        return {**batch, "image": self.translator.translate(batch["image"])}
+        return self.translator(batch)
 
 
 def write(batch: Batch, folder: Path, checksum: str) -> Batch:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -13,34 +14,6 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from gansampler.images import ImageSequence
 
 SHAPE = (12, 10, 3)
-
-
-class Polars:
-    """The part of a polars data frame that is used."""
-
-    def __init__(self, **columns):
-        self._columns = columns
-        self.columns = list(columns)
-        self.dtypes = ["String" for _ in columns]
-
-    def __getitem__(self, name):
-        return PolarsSeries(self._columns[name])
-
-
-class PolarsSeries:
-    dtype = "String"
-
-    def __init__(self, values):
-        self._values = values
-
-    def to_list(self):
-        return self._values
-
-    def __len__(self):
-        return len(self._values)
-
-    def __iter__(self):
-        return iter(self._values)
 
 
 def text(paths):
@@ -64,12 +37,12 @@ OF_PATHS = {
     "Series of objects": lambda paths: pd.Series(paths, dtype=object),
     "Series of categories": lambda paths: pd.Series(text(paths), dtype="category"),
     "Index": lambda paths: pd.Index(text(paths)),
-    "polars Series": lambda paths: PolarsSeries(text(paths)),
+    "polars Series": lambda paths: pl.Series(text(paths)),
 }
 OF_FRAMES = {
     "pandas, one column": lambda paths: pd.DataFrame({"file": text(paths)}),
     "pandas, one column of Path": lambda paths: pd.DataFrame({"file": paths}),
-    "polars, one column": lambda paths: Polars(file=text(paths)),
+    "polars, one column": lambda paths: pl.DataFrame({"file": text(paths)}),
 }
 
 
@@ -98,7 +71,7 @@ def test_frames_of_one_column(case, files):
     np.testing.assert_array_equal(images.take(np.arange(6)), X)
 
 
-@pytest.mark.parametrize("make", [pd.DataFrame, lambda columns: Polars(**columns)])
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
 def test_frames_of_several_columns(make, files):
     paths, X = files
     frame = make({"age": [40] * 6, "file": text(paths), "site": ["arm"] * 6})

@@ -279,12 +279,12 @@ def spoil(files, monkeypatch):
         4: "damaged",
         5: "perhaps a decompression bomb",
     }
-    if os.geteuid() != 0:
-        paths[6].chmod(0)
-        wrong[6] = "Permission denied"
+    paths[6].chmod(0)
+    wrong[6] = "Permission denied"
     return wrong
 
 
+@pytest.mark.usefixtures("no_privileges")
 def test_all_bad_files_are_named_at_once(files, tmp_path, monkeypatch):
     wrong = spoil(files, monkeypatch)
     starts = CountStarts()
@@ -300,6 +300,7 @@ def test_all_bad_files_are_named_at_once(files, tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("no_privileges")
 def test_bad_files_are_skipped_and_reported(files, tmp_path, monkeypatch):
     wrong = spoil(files, monkeypatch)
     with pytest.warns(GANSamplerWarning, match="are left out, with their") as caught:
@@ -335,7 +336,7 @@ def test_bad_output_folders(files, tmp_path):
     assert len(list(files.folder.iterdir())) == 19
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.usefixtures("no_privileges")
 def test_read_only_output_folder(files, tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)

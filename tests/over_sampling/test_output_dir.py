@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -296,9 +295,7 @@ def test_bad_folders_are_refused_before_training(files, tmp_path, monkeypatch, c
     assert contents(tmp_path) == before
 
 
-@pytest.mark.skipif(
-    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere"
-)
+@pytest.mark.usefixtures("no_privileges")
 def test_read_only_folder(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Invert, "_fit", never_trains)
     out = tmp_path / "out"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from imblearn.pipeline import make_pipeline
@@ -18,7 +19,7 @@ from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.preprocessing import FunctionTransformer
 from torch.utils.data import DataLoader, TensorDataset
 
-from gansampler import GANOverSampler
+from gansampler import CycleGAN, GANOverSampler
 from gansampler.data import OverSampledDataset
 from gansampler.exceptions import GANSamplerWarning
 from tests.over_sampling.translators import Invert
@@ -56,7 +57,10 @@ def test_manifest_says_what_each_file_is(files, tmp_path):
     with (tmp_path / "out" / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
     listed = json.loads((tmp_path / "out" / "manifest.json").read_text())["images"]
-    assert [{k: str(v) for k, v in row.items()} for row in listed] == rows
+    as_text = [
+        {k: "" if v is None else str(v) for k, v in row.items()} for row in listed
+    ]
+    assert as_text == rows
     assert list(rows[0]) == [
         "path",
         "label",
@@ -64,6 +68,7 @@ def test_manifest_says_what_each_file_is(files, tmp_path):
         "parent_row",
         "translator",
         "seed",
+        "score",
     ]
     assert [str(tmp_path / "out" / row["path"]) for row in rows] == X[19:]
     assert [row["label"] for row in rows] == y[19:].tolist()
@@ -72,6 +77,21 @@ def test_manifest_says_what_each_file_is(files, tmp_path):
     assert [row["parent_row"] for row in listed] == parents.tolist()
     assert {row["translator"].split("-")[0] for row in rows} == {"Invert"}
     assert len({(row["label"], row["seed"]) for row in rows}) == 2
+    assert {row["score"] for row in listed} == {None}, "Invert has no discriminator"
+
+
+def test_manifest_holds_the_discriminators_scores(files, tmp_path):
+    translator = CycleGAN(ngf=2, ndf=2, n_blocks=1, n_epochs=1, batch_size=4)
+    over = sampler(tmp_path / "out", translator=translator)
+    X, y = over.fit_resample(files.paths, files.y)
+    listed = json.loads((tmp_path / "out" / "manifest.json").read_text())["images"]
+    scores = {str(tmp_path / "out" / row["path"]): row["score"] for row in listed}
+    for label in ("b", "c"):
+        paths = [path for path, k in zip(X[19:], y[19:], strict=True) if k == label]
+        expected = over.translators_[label].score_samples(read(paths))
+        got = [scores[path] for path in paths]
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+        assert len(set(got)) > 1
 
 
 FORMS = {
@@ -133,16 +153,32 @@ def test_frame_inherits_the_other_columns(files, tmp_path):
 
 
 def test_polars_frame_and_series(files, tmp_path):
-    polars = pytest.importorskip("polars")
-    frame = polars.DataFrame({"image": files.paths, "age": list(range(19))})
+    frame = pl.DataFrame({"image": files.paths, "age": list(range(19))})
     over = sampler(tmp_path / "out", path_column="image")
-    X, _ = over.fit_resample(frame, files.y)
+    X, y = over.fit_resample(frame, pl.Series("label", files.y))
+    assert y.name == "label"
+    assert y.to_list()[19:] == ["b"] * 8 + ["c"] * 9
     assert X.schema == frame.schema
     assert X["age"].to_list() == over.sample_indices_.tolist()
     series, _ = sampler(tmp_path / "2").fit_resample(frame["image"], files.y)
     assert series.name == "image"
     names = [Path(path).name for path in series]
     assert names == [Path(path).name for path in X["image"]]
+
+
+def test_polars_frame_of_numbers():
+    rng = np.random.default_rng(0)
+    rows, y = rng.normal(size=(15, 3)).astype(np.float32), np.repeat([0, 1], [10, 5])
+    frame = pl.DataFrame(rows, schema=["a", "b", "c"])
+    over = GANOverSampler(translator=CycleGAN(ngf=4, ndf=4, n_epochs=1), random_state=0)
+    X, labels = over.fit_resample(frame, pl.Series("label", y))
+    assert X.schema == frame.schema
+    assert labels.to_list() == [*y.tolist(), 1, 1, 1, 1, 1]
+    assert X[:15].equals(frame)
+    expected, _ = over.fit_resample(rows, y)
+    np.testing.assert_array_equal(X.to_numpy(), expected)
+    assert over.fit_resample(frame, y)[0].equals(X)
+    assert over.feature_names_in_.tolist() == ["a", "b", "c"]
 
 
 LABELS = {

@@ -344,6 +344,14 @@ def test_pickle_deepcopy_clone(fitted, domains):
     assert "CUT" in fitted._repr_html_()
 
 
+def test_scores_order_images_by_the_discriminator(fitted, domains):
+    _, bright = domains
+    pixels = torch.from_numpy(bright).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = fitted.discriminator_t_(pixels).mean(dim=(1, 2, 3))
+    np.testing.assert_allclose(fitted.score_samples(bright), expected, atol=0.02)
+
+
 def test_in_the_sampler(domains):
     X, y = np.concatenate(domains), np.repeat(["dark", "bright"], [10, 6])
     sampler = GANOverSampler(

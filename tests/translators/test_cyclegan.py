@@ -36,6 +36,33 @@ def fitted(domains):
     return tiny(n_epochs=2).fit(*domains)
 
 
+def test_scores_are_what_the_discriminator_gives(fitted, domains):
+    _, bright = domains
+    pixels = torch.from_numpy(bright).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = fitted.discriminator_t_(pixels).mean(dim=(1, 2, 3))
+    scores = fitted.score_samples(bright)
+    assert scores.shape == (6,)
+    np.testing.assert_allclose(scores, expected, atol=0.02)  # bfloat16
+    floats = fitted.score_samples((bright / 255).astype(np.float32))
+    np.testing.assert_allclose(floats, expected, atol=1e-5)
+
+
+def test_scores_of_feature_rows():
+    rng = np.random.default_rng(0)
+    model = tiny().fit(rng.normal(size=(20, 5)), rng.normal(3, 2, size=(20, 5)))
+    X = rng.normal(3, 2, size=(7, 5))
+    rows = torch.from_numpy(model.scalers_["target"].transform(X)).float()
+    with torch.no_grad():
+        expected = model.discriminator_t_(rows)[:, 0]
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-5)
+
+
+def test_scores_need_a_fit(domains):
+    with pytest.raises(NotFittedError):
+        tiny().score_samples(domains[0])
+
+
 def bad_callable(n_channels):
     return nn.Conv2d(n_channels, n_channels, 3)
 
@@ -298,6 +325,16 @@ def test_failed_save_leaves_the_old_file(fitted, tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(FileNotFoundError, match="is no folder"):
         fitted.save(tmp_path / "absent" / "model")
+
+
+def test_a_pickled_translator_maps_batches(fitted, domains):
+    batch = {"image": domains[0], "name": np.arange(10)}
+    before = copy.deepcopy(batch)
+    mapped = pickle.loads(pickle.dumps(fitted))(batch)
+    assert mapped.keys() == batch.keys()
+    np.testing.assert_array_equal(mapped["image"], fitted.translate(domains[0]))
+    for name in batch:
+        np.testing.assert_array_equal(batch[name], before[name])
 
 
 def test_pickle_deepcopy_clone(fitted, domains):

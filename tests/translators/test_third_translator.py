@@ -65,6 +65,10 @@ def test_it_learns_in_the_sampler(Recolour, data):
     assert (sides == is_left[parents]).mean() > 0.9
 
 
+def test_without_a_named_discriminator_there_are_no_scores(Recolour):
+    assert not hasattr(Recolour(), "score_samples")
+
+
 def test_it_clones_pickles_and_repeats_itself(Recolour, data):
     X, y, _ = data
     model = Recolour(n_epochs=1, random_state=0).fit(X[y == "red"], X[y == "green"])

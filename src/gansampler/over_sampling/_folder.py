@@ -237,22 +237,22 @@ class OutputFolder:
         self, folder: str, chunk: Chunk, names: list[str], parents: Parents
     ) -> dict[str, Any]:
         images = []
+        scores = [None] * len(chunk.samples) if chunk.scores is None else chunk.scores
         with ThreadPoolExecutor(count_threads()) as pool:
             encoded = pool.map(partial(encode, self.output_format), chunk.samples)
-            pairs = zip(encoded, chunk.digests, strict=True)
-            for number, (data, digest) in enumerate(pairs, start=chunk.start):
+            made = zip(encoded, chunk.digests, scores, strict=True)
+            for number, (data, digest, score) in enumerate(made, start=chunk.start):
                 path = self.path / names[number]
                 if checksum_of_file(path) != checksum(data):
                     write_image(path, data)
-                images.append(
-                    [names[number], *parents[number], digest.hex(), checksum(data)]
-                )
+                sums = [digest.hex(), checksum(data)]
+                images.append([names[number], *parents[number], *sums, score])
         return {"folder": folder, "start": chunk.start, "images": images}
 
     def _is_whole(self, record: dict[str, Any]) -> bool:
         return all(
             checksum_of_file(self.path / name) == known
-            for name, _, _, _, known in record["images"]
+            for name, _, _, _, known, _ in record["images"]
         )
 
     def _check_translator(self, folder: str, translator: str) -> None:

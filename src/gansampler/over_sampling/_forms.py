@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["append_paths", "take_labels"]
+from gansampler.images._forms import stack_images
+
+__all__ = ["append_paths", "as_array", "from_polars", "take_labels"]
+
+
+def as_array(X: Any, is_separate: bool) -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """Return samples as imbalanced-learn takes them, and what undoes that.
+
+    Of lists of images it would make nested lists of numbers.
+
+    Parameters
+    ----------
+    X : list, ndarray, Series or data frame
+    is_separate : bool
+        Whether `X` holds images that are objects of their own.
+    """
+    is_list = isinstance(X, list | tuple)
+    is_stack = is_list and (isinstance(X[0], np.ndarray) or np.ndim(X[0]) > 1)
+    if is_separate or is_stack:
+        return stack_images(list(X)), list if is_list else np.asarray
+    return from_polars(X)
+
+
+def from_polars(X: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return what polars holds as an array, and what undoes that; others unchanged.
+
+    imbalanced-learn takes the frames and Series of polars for those of pandas.
+    """
+    if not type(X).__module__.startswith("polars."):
+        return X, lambda resampled: resampled
+    make: Callable[..., Any] = type(X)
+    if hasattr(X, "columns"):
+        return X.to_numpy(), partial(make, schema=X.schema)
+    return X.to_numpy(), partial(make, X.name, dtype=X.dtype)
 
 
 def take_labels(y: Any, rows: np.ndarray) -> Any:

@@ -24,8 +24,13 @@ from gansampler._validation import (
 )
 from gansampler.data import OverSampledDataset
 from gansampler.images import ImageSequence
-from gansampler.images._forms import find_form, stack_images
-from gansampler.over_sampling._forms import append_paths, take_labels
+from gansampler.images._forms import find_form
+from gansampler.over_sampling._forms import (
+    append_paths,
+    as_array,
+    from_polars,
+    take_labels,
+)
 from gansampler.over_sampling._leakage import warn_of_leakage
 from gansampler.over_sampling._plan import check_strategy
 from gansampler.over_sampling._resampling import resample
@@ -119,8 +124,9 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
 
     Files are named by class, number and parent, ``malignant/malignant_000012_from_
     ISIC_0001.png``, and written so that each is whole or not there.
-    ``manifest.csv`` and ``manifest.json`` list them with label, parent, translator and
-    seed. The same call with the same integer as `random_state` goes on where one was
+    ``manifest.csv`` and ``manifest.json`` list them with label, parent, translator,
+    seed and what the translator's ``score_samples`` gives, if it has a discriminator.
+    The same call with the same integer as `random_state` goes on where one was
     stopped, with the same names and bytes. Memory does not grow with their number.
 
     References
@@ -256,16 +262,15 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
                 "Dataset brings its own."
             )
         warn_of_leakage()
+        y, restore_labels = from_polars(y)
         if form.name != "array":
-            return self._fit_resample_lazy(X, y, **params)
-        is_list = isinstance(X, list | tuple)
-        is_stack = is_list and (isinstance(X[0], np.ndarray) or np.ndim(X[0]) > 1)
-        if form.is_separate or is_stack:
-            # Without this, imbalanced-learn would return nested lists of numbers.
-            X = stack_images(list(X))
-            X_resampled, y = super().fit_resample(X, y, **params)
-            return list(X_resampled) if is_list else X_resampled, y
-        return super().fit_resample(X, y, **params)
+            X_resampled, y_resampled = self._fit_resample_lazy(X, y, **params)
+            return X_resampled, restore_labels(y_resampled)
+        X_held, restore = as_array(X, form.is_separate)
+        X_resampled, y_resampled = super().fit_resample(X_held, y, **params)
+        if X_held is not X and hasattr(X, "columns"):
+            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        return restore(X_resampled), restore_labels(y_resampled)
 
     def _fit_resample_lazy(self, X, y, **params):
         """Resample what is read when it is needed: files and data sets."""

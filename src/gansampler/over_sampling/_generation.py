@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,11 +38,14 @@ class Chunk:
     samples : ndarray of shape (n, height, width, n_channels) or (n, n_features)
     digests : list of bytes
         One for each image, by which equal ones are found; empty for feature rows.
+    scores : sequence of float, default=None
+        What the translator's ``score_samples`` gives for them, where asked for.
     """
 
     start: int
     samples: np.ndarray
     digests: list[bytes]
+    scores: Sequence[float | None] | None = None
 
 
 def draw_sources(n_sources: int, n_new: int, seed: int) -> np.ndarray:

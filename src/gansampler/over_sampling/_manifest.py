@@ -14,7 +14,7 @@ from gansampler.over_sampling._journal import Journal
 
 __all__ = ["write_manifest"]
 
-COLUMNS = ["path", "label", "parent", "parent_row", "translator", "seed"]
+COLUMNS = ["path", "label", "parent", "parent_row", "translator", "seed", "score"]
 
 
 def write_manifest(folder: Path, header: dict[str, Any], run: str) -> None:
@@ -39,13 +39,14 @@ def _rows(folder: Path, header: dict[str, Any]) -> Iterator[dict[str, Any]]:
         translators = (r["translator"] for r in records if "translator" in r)
         common = {"translator": next(translators), "seed": described["seed"]}
         for record in journal.chunks(name).values():
-            for path, parent, row, *_ in record["images"]:
+            for path, parent, row, *_, score in record["images"]:
                 yield {
                     "path": path,
                     "label": described["label"],
                     "parent": parent,
                     "parent_row": row,
                     **common,
+                    "score": score,
                 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,15 +109,20 @@ class FileSink:
         held = [None] * len(rows) if self._paths is None else self._paths[rows].tolist()
         parents = list(zip(held, self._rows[rows].tolist(), strict=True))
         identity = _identity(translator, self._images)
+
+        # All processes take part in scoring.
+        def scored(whole: dict[int, list[bytes]]) -> Iterable[Chunk]:
+            return _scored(translator, make(whole))
+
         if _is_first_process():
             self._folder.write(
                 name,
                 identity,
                 parents,
-                lambda whole: make(from_first_process(whole)),
+                lambda whole: scored(from_first_process(whole)),
             )
         else:
-            for _ in make(from_first_process(None)):
+            for _ in scored(from_first_process(None)):
                 pass
         names = self._folder.names(name, parents)
         self.paths += [str(self._folder.path / path) for path in names]
@@ -127,6 +132,15 @@ class FileSink:
         if _is_first_process():
             self._folder.finish()
         from_first_process(None)
+
+
+def _scored(translator: Any, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Have the translator score what it made, if it has a discriminator."""
+    for chunk in chunks:
+        if hasattr(translator, "score_samples"):
+            scores = translator.score_samples(chunk.samples)
+            chunk.scores = [round(float(score), 6) for score in scores]
+        yield chunk
 
 
 def _identity(translator: Any, images: ImageSequence) -> str:
@@ -198,7 +212,7 @@ def _settings(
     seed = sampler.random_state
     n_new = sampler.sampling_strategy_
     return {
-        "format": 1,
+        "format": 2,
         "X": images.fingerprint(),
         "y": to_json(y),
         "sampling_strategy": [

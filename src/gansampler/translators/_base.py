@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
@@ -28,16 +30,21 @@ __all__ = ["BaseTranslator"]
 Domain = Literal["source", "target"]
 
 
+def _has_discriminator(translator: BaseTranslator) -> bool:
+    return hasattr(translator, "_discriminator_network")
+
+
 class BaseTranslator(NearestNameMixin, BaseEstimator):
     """Base of the translators: ``fit(source, target)``, ``translate(X)``.
 
     A subclass builds and trains its networks in ``_fit(source, target)``, which gets
     two checked :class:`~gansampler.images.ImageSequence`, and names the network that
-    translates in ``_forward_network()``. ``_get_trainer()`` gives its parameter
-    `trainer`, or the default one, and ``sample_shape_`` is set before ``_fit``. The
-    base does the rest: images of any size from 8 px are padded to the network's
-    ``size_multiple``, if it has one, and cropped again, and feature rows are
-    standardised.
+    translates in ``_forward_network()``. One that has a discriminator of the target
+    domain may name it in ``_discriminator_network()``, for :meth:`score_samples`.
+    ``_get_trainer()`` gives its parameter `trainer`, or the default one, and
+    ``sample_shape_`` is set before ``_fit``. The base does the rest: images of any
+    size from 8 px are padded to the network's ``size_multiple``, if it has one, and
+    cropped again, and feature rows are standardised.
 
     See Also
     --------
@@ -138,7 +145,34 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
         -------
         X_translated : ndarray of the shape and dtype of `X`
         """
-        return self._map(self._forward_network, X, "source", "target")
+        decode = partial(self._decode, domain="target")
+        return self._map(self._forward_network, X, "source", decode)
+
+    @available_if(_has_discriminator)
+    def score_samples(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
+        """Say how real the discriminator of the target domain finds each sample.
+
+        It learns to give 1 for images of the target domain and 0 for translations; a
+        score is the mean of what it gives for the patches of an image. Scores order
+        the translations of one translator and do not compare translators. High ones
+        are no proof: the generator learned to deceive this very network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width, n_channels)
+            Translations, or images of the target domain, in any form that
+            :meth:`fit` takes, of the shape seen there.
+
+        Returns
+        -------
+        scores : ndarray of float32 of shape (n_samples,)
+        """
+        return self._map(
+            self._discriminator_network,
+            X,
+            "target",
+            lambda images, output: output.float().flatten(1).mean(dim=1).numpy(),
+        )
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Translate the images of a batch, as engines that map over batches call it.
@@ -218,9 +252,9 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
         get_network: Callable[[], nn.Module],
         X: npt.ArrayLike | ImageSequence,
         domain: Domain,
-        other: Domain,
+        decode: Callable[[ImageSequence, torch.Tensor], np.ndarray],
     ) -> np.ndarray:
-        """Take `X` of one domain through a network into the other."""
+        """Take `X` of one domain through a network."""
         check_is_fitted(self)
         images = _as_sequence(X)
         if tuple(images.sample_shape) != self.sample_shape_:
@@ -235,7 +269,7 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
             network,
             len(images),
             lambda rows: self._encode(images, rows, size_multiple, domain),
-            lambda output: self._decode(images, output, other),
+            lambda output: decode(images, output),
             n_pixels=math.prod(images.sample_shape[:-1]),
             # Half precision resolves the steps of uint8, and would show in floats.
             mixed_precision=images.dtype == np.uint8,

@@ -234,6 +234,9 @@ class CUT(BaseTranslator):
     def _forward_network(self) -> nn.Module:
         return self.generator_st_
 
+    def _discriminator_network(self) -> nn.Module:
+        return self.discriminator_t_
+
     def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
         if not source.is_image:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -211,7 +212,8 @@ class CycleGAN(BaseTranslator):
         -------
         X_translated : ndarray of the shape and dtype of `X`
         """
-        return self._map(lambda: self.generator_ts_, X, "target", "source")
+        decode = partial(self._decode, domain="source")
+        return self._map(lambda: self.generator_ts_, X, "target", decode)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted networks, parameters and history to one safetensors file.
@@ -253,6 +255,9 @@ class CycleGAN(BaseTranslator):
 
     def _forward_network(self) -> nn.Module:
         return self.generator_st_
+
+    def _discriminator_network(self) -> nn.Module:
+        return self.discriminator_t_
 
     def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
         rng = check_random_state(self.random_state)
