@@ -113,6 +113,14 @@ def test_messages_of_predict(case, fitted):
         fitted.predict(images)
 
 
+@pytest.mark.parametrize("data", [3, X, (X, Y, Y), (X,), "ab"])
+def test_validation_data_must_be_a_pair(data):
+    starts = CountStarts()
+    with pytest.raises(ValueError, match=r"must be a pair.*\(dataset, None\)"):
+        classifier(starts).fit(X, Y, validation_data=data)
+    assert starts.n_starts == 0
+
+
 def test_unknown_validation_labels_start_no_training():
     starts = CountStarts()
     with pytest.raises(ValueError, match="unseen labels|previously unseen"):

@@ -86,7 +86,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def contents(root):
-    return sorted(path.name for path in root.iterdir())
+    # A lock is left behind, empty.
+    return sorted(p.name for p in root.iterdir() if p.suffix != ".lock")
 
 
 WHOLE = [f"{TRAIN}_Data", f"{TRAIN}_GroundTruth.csv", f"{TRAIN}_Manifest.json"]

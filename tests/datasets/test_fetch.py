@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ class TestFetch:
         _, y = fetch(split="test")
         assert y.tolist() == ["benign"] * 3 + ["malignant"]
         assert len(server.requests) == 4
+
+    def test_several_at_once_download_once(self, server, fetch, root):
+        with ThreadPoolExecutor(4) as pool:
+            results = [f.result() for f in [pool.submit(fetch) for _ in range(4)]]
+        assert len(server.requests) == 2
+        assert contents(root) == WHOLE
+        for X, _ in results:
+            np.testing.assert_array_equal(X, results[0][0])
 
     def test_data_home_is_scikit_learns(self, server, fetch, tmp_path, monkeypatch):
         monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "elsewhere"))

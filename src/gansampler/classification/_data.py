@@ -16,6 +16,7 @@ from gansampler.images import ImageSequence
 from gansampler.images._forms import find_form
 
 __all__ = [
+    "check_pair",
     "check_sample_weight",
     "check_samples",
     "check_two_classes",
@@ -35,6 +36,21 @@ def open_samples(
         resize=estimator.resize,
         cache=cache,
     )
+
+
+def check_pair(data: object) -> tuple[Any, Any]:
+    """Return held-out samples and their labels, given as a pair."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        got = (
+            f"{len(data)} of them"
+            if isinstance(data, tuple | list)
+            else type(data).__name__
+        )
+        raise ValueError(
+            f"`validation_data` must be a pair, samples and their labels. Got {got}. "
+            "Pass validation_data=(X_val, y_val); of a torch data set, (dataset, None)."
+        )
+    return data[0], data[1]
 
 
 def check_samples(estimator, X: Any, *, cache: bool = True) -> ImageSequence:

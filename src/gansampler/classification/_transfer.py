@@ -22,6 +22,7 @@ from gansampler._validation import (
 )
 from gansampler.classification._base import BaseNetworkClassifier
 from gansampler.classification._data import (
+    check_pair,
     check_sample_weight,
     check_samples,
     check_two_classes,
@@ -305,7 +306,7 @@ class TransferClassifier(BaseNetworkClassifier):
             self.scaler_ = StandardScaler().fit(rows, sample_weight=weight)
         validation = None
         if validation_data is not None:
-            X_val, y_val = validation_data
+            X_val, y_val = check_pair(validation_data)
             held_out = check_samples(self, X_val)
             warn_near_duplicates(images, held_out)
             held_out_target = encode_labels(held_out, y_val, encoder.transform)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import filelock
 import numpy as np
 from sklearn.datasets import get_data_home
 
@@ -154,30 +155,48 @@ def fetch_isic2016(
     if manifest.exists():
         _check_files(root, manifest)
     else:
-        truth = root / f"{stem}_GroundTruth.csv"
-        folder = root / f"{stem}_Data"
-        archive = root / f"{stem}_Data.zip"
-        is_lacking = {
-            truth: not truth.exists(),
-            archive: not (folder.exists() or archive.exists()),
-        }
-        lacking = [path for path, lacks in is_lacking.items() if lacks]
-        if lacking and not download_if_missing:
-            raise _absent(lacking, "`download_if_missing` is False")
-        downloaded = {}
-        if truth in lacking:
-            downloaded[truth.name] = _fetch(truth, lacking, n_retries, delay)
-        names = _check_truth(truth, split, truth in lacking)
-        if archive in lacking:
-            downloaded[archive.name] = _fetch(archive, lacking, n_retries, delay)
-        if not folder.exists():
-            sums = _unpack(archive, names, folder, archive in lacking)
-        else:
-            load_isic2016(root, split=split, as_paths=True)  # names absent images
-            sums = {name: _sum(folder / name) for name in names}
-        files = {f"{folder.name}/{name}": known for name, known in sums.items()}
-        _write_manifest(manifest, files | {truth.name: _sum(truth)}, downloaded)
+        # Of several processes one downloads, and the others then find the files.
+        with filelock.FileLock(root / f".{stem}.lock"):
+            if not manifest.exists():
+                _fetch_split(
+                    root, split, manifest, download_if_missing, n_retries, delay
+                )
     return load_isic2016(root, split=split, image_size=image_size, as_paths=as_paths)
+
+
+def _fetch_split(
+    root: Path,
+    split: str,
+    manifest: Path,
+    download_if_missing: bool,
+    n_retries: int,
+    delay: float,
+) -> None:
+    """Bring together what is lacking, and list what is there."""
+    stem = split_stem(split)
+    truth = root / f"{stem}_GroundTruth.csv"
+    folder = root / f"{stem}_Data"
+    archive = root / f"{stem}_Data.zip"
+    is_lacking = {
+        truth: not truth.exists(),
+        archive: not (folder.exists() or archive.exists()),
+    }
+    lacking = [path for path, lacks in is_lacking.items() if lacks]
+    if lacking and not download_if_missing:
+        raise _absent(lacking, "`download_if_missing` is False")
+    downloaded = {}
+    if truth in lacking:
+        downloaded[truth.name] = _fetch(truth, lacking, n_retries, delay)
+    names = _check_truth(truth, split, truth in lacking)
+    if archive in lacking:
+        downloaded[archive.name] = _fetch(archive, lacking, n_retries, delay)
+    if not folder.exists():
+        sums = _unpack(archive, names, folder, archive in lacking)
+    else:
+        load_isic2016(root, split=split, as_paths=True)  # names absent images
+        sums = {name: _sum(folder / name) for name in names}
+    files = {f"{folder.name}/{name}": known for name, known in sums.items()}
+    _write_manifest(manifest, files | {truth.name: _sum(truth)}, downloaded)
 
 
 def _check_attempts(n_retries: object, delay: object) -> None:
