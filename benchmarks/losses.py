@@ -2,10 +2,12 @@
 
     python benchmarks/losses.py [--device cpu] [--threads 1] [--repeats 15] [--json F]
 
-Forward plus backward, eager, float32, gamma 2. The libraries take turns, so that
-whatever else the machine does falls on all of them. Time is the median; memory is how
-far a fresh process grows at its peak, over its inputs, during forward and backward
-(Linux, or CUDA's own count). Libraries that are not installed are named and left out.
+Forward plus backward, eager, float32, gamma 2. Each library takes turns with ours, in
+processes of their own, so that whatever else the machine does falls on both. Time is
+the median; the ratio is that of one process, and the median and the range of several.
+Memory is how far a fresh process grows at its peak, over its inputs, during forward and
+backward (Linux, or CUDA's own count). Libraries that are not installed are named and
+left out.
 
 On a machine that is busy otherwise, measure with one thread: threads that wait for
 each other at a core that is taken measure the scheduler.
@@ -118,24 +120,49 @@ def make_case(case: str, device: str) -> tuple[dict[str, Loss], Tensor, Tensor]:
 
 
 def run_once(loss: Loss, z: Tensor, target: Tensor) -> None:
-    """Run forward and backward."""
-    z.grad = None
+    """Run forward and backward, and free the gradient, which is a part of its cost."""
     loss(z, target).backward()
+    z.grad = None
     if z.is_cuda:
         torch.cuda.synchronize()
 
 
-def times(case: str, device: str, repeats: int) -> dict[str, float]:
-    """Return the median seconds of each library, which take turns."""
+def print_times(case: str, device: str, name: str, repeats: int) -> None:
+    """Print the median seconds of ours and of one other, which take turns."""
     losses, z, target = make_case(case, device)
-    measured: dict[str, list[float]] = {name: [] for name in losses}
+    pair = (OURS, name)
+    measured: dict[str, list[float]] = {side: [] for side in pair}
     for turn in range(repeats + 1):
-        for name, loss in losses.items():
+        for side in pair:
             start = time.perf_counter()
-            run_once(loss, z, target)
+            run_once(losses[side], z, target)
             if turn:  # the first warms up
-                measured[name].append(time.perf_counter() - start)
-    return {name: statistics.median(series) for name, series in measured.items()}
+                measured[side].append(time.perf_counter() - start)
+    print(*(statistics.median(measured[side]) for side in pair))
+
+
+def times(case: str, options: argparse.Namespace, name: str) -> list[list[float]]:
+    """Return the median seconds of ours and of one other, for each of some processes.
+
+    A process has one other library alone: what memory a third one leaves behind, and
+    in what pages, would fall on the next.
+    """
+    arguments = ["--times-of", case, name, "--repeats", str(options.repeats)]
+    if options.threads:
+        arguments += ["--threads", str(options.threads)]
+    outputs = [run_child(options.device, arguments) for _ in range(options.processes)]
+    return [[float(part) for part in output.split()] for output in outputs]
+
+
+def run_child(device: str, arguments: list[str]) -> str:
+    """Return the last line of what this file prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, "--device", device, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1]
 
 
 def _status(field: str) -> float:
@@ -165,14 +192,7 @@ def memory(case: str, device: str, name: str) -> float | None:
     """Return the peak MiB of one library, in a process of its own."""
     if device == "cpu" and not Path("/proc/self/clear_refs").exists():
         return None
-    arguments = ["--device", device, "--memory-of", case, name]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(done.stdout.splitlines()[-1])
+    return float(run_child(device, ["--memory-of", case, name]))
 
 
 def import_seconds(repeats: int = 5) -> float:
@@ -192,7 +212,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of torch, on the CPU")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--processes", type=int, default=3, help="for each pair")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--times-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.threads:
@@ -200,6 +222,10 @@ def main() -> None:
     if options.memory_of:
         case, name = options.memory_of
         print_memory(case, options.device, name)
+        return
+    if options.times_of:
+        case, name = options.times_of
+        print_times(case, options.device, name, options.repeats)
         return
 
     missing = [name for name in PACKAGES if name not in load_peers()]
@@ -210,17 +236,30 @@ def main() -> None:
     print(f"importing FocalLoss adds {1e3 * added:.0f} ms to importing torch")
     figures: dict[str, object] = {"missing": missing, "import_seconds": added}
     for case in CASES:
-        seconds = times(case, options.device, options.repeats)
-        peaks = {name: memory(case, options.device, name) for name in seconds}
-        print(f"\n{case}\n{'':30}{'ms':>9}{'ratio':>8}{'peak MiB':>10}")
-        for name in sorted(seconds, key=seconds.__getitem__):
-            ratio, peak = seconds[name] / seconds[OURS], peaks[name]
-            shown = "n/a" if peak is None else f"{peak:.0f}"
-            print(f"{name:30}{1e3 * seconds[name]:9.2f}{ratio:8.2f}{shown:>10}")
+        names = list(make_case(case, "meta")[0])
+        peaks = {name: memory(case, options.device, name) for name in names}
+        pairs = {n: times(case, options, n) for n in names if n != OURS}
         figures[case] = {
-            name: {"seconds": seconds[name], "peak_mib": peaks[name]}
-            for name in seconds
+            name: {"ours_theirs_seconds": pairs.get(name), "peak_mib": peaks[name]}
+            for name in names
         }
+        seconds = {
+            name: statistics.median(theirs for _, theirs in pair)
+            for name, pair in pairs.items()
+        }
+        seconds[OURS] = statistics.median(
+            ours for pair in pairs.values() for ours, _ in pair
+        )
+        print(f"\n{case}\n{'':30}{'ms':>9}{'ratio':>8}{'(range)':>17}{'peak MiB':>10}")
+        for name in sorted(seconds, key=seconds.__getitem__):
+            ratios = sorted(b / a for a, b in pairs.get(name, [[1, 1]]))
+            extent = f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            shown = "n/a" if peaks[name] is None else f"{peaks[name]:.0f}"
+            print(
+                f"{name:30}{1e3 * seconds[name]:9.2f}{statistics.median(ratios):8.2f}"
+                f"{extent:>17}{shown:>10}",
+                flush=True,
+            )
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
