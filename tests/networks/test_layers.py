@@ -1,4 +1,4 @@
-"""The quick convolutions against the plain ones that they stand for."""
+"""The quick layers against the plain ones that they stand for."""
 
 import copy
 import pickle
@@ -8,7 +8,11 @@ import torch
 from torch import nn
 
 from gansampler.networks import init_weights
-from gansampler.networks._layers import RowwiseConv2d, UpsampledConv2d
+from gansampler.networks._layers import (
+    ReflectionPad2d,
+    RowwiseConv2d,
+    UpsampledConv2d,
+)
 
 PADDING = {3: nn.ReflectionPad2d(1), 4: nn.ZeroPad2d((1, 2, 1, 2))}
 
@@ -87,6 +91,29 @@ def test_copies_pickles_and_exports(make):
         assert other(x).equal(expected)
     exported = torch.export.export(layer, (x,)).module()
     torch.testing.assert_close(exported(x), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_padding_keeps_the_precision(dtype):
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 8, 9).to(dtype).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = ReflectionPad2d(3)(x)
+    assert ours.dtype == dtype
+    plain = x.detach().float().requires_grad_()
+    expected = nn.ReflectionPad2d(3)(plain)
+    assert ours.float().equal(expected)
+    weights = torch.randint(-4, 5, ours.shape).float()  # their sums are exact
+    (ours * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert x.grad.dtype == dtype
+    assert x.grad.float().equal(plain.grad)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_weights_are_all_that_a_checkpoint_holds(kernel_size):
+    layer = UpsampledConv2d(6, 5, kernel_size)
+    assert list(layer.state_dict()) == ["weight", "bias"]
 
 
 def test_weights_are_drawn_as_those_of_convolutions():

@@ -4,7 +4,11 @@ import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
-from gansampler.networks._layers import RowwiseConv2d, UpsampledConv2d
+from gansampler.networks._layers import (
+    ReflectionPad2d,
+    RowwiseConv2d,
+    UpsampledConv2d,
+)
 
 __all__ = ["ResNetGenerator"]
 
@@ -66,7 +70,7 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         self.global_skip = global_skip
         layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
+            ReflectionPad2d(3),
             nn.Conv2d(n_channels, ngf, 7, bias=False),
             *_norm_relu(ngf),
         ]
@@ -81,7 +85,7 @@ class ResNetGenerator(nn.Module):
                 UpsampledConv2d(width, width // 2, 3, bias=False),
                 *_norm_relu(width // 2),
             ]
-        layers += [nn.ReflectionPad2d(3), RowwiseConv2d(ngf, n_channels, 7)]
+        layers += [ReflectionPad2d(3), RowwiseConv2d(ngf, n_channels, 7)]
         self.layers = nn.Sequential(*layers)
         init_weights(self)
 
@@ -98,10 +102,10 @@ class _ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=False),
             *_norm_relu(width),
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=False),
             nn.InstanceNorm2d(width),
         )
