@@ -46,7 +46,7 @@ def save_model(
     state : dict
         JSON-able.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"Models are saved into an existing folder. Got {str(path)!r}, and "
@@ -106,7 +106,7 @@ def load_model(
     ModelFileError
         If it is damaged, or holds something else.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"A saved {kind} is one file. There is none at {path}.")
     try:

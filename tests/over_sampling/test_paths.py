@@ -152,6 +152,13 @@ def test_frame_inherits_the_other_columns(files, tmp_path):
     assert frame["image"].tolist() == files.paths
 
 
+def test_a_tilde_is_the_home_directory(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    X, _ = sampler("~/out").fit_resample(files.paths, files.y)
+    assert all(Path(path).is_relative_to(tmp_path / "out") for path in X[19:])
+
+
 def test_polars_frame_and_series(files, tmp_path):
     frame = pl.DataFrame({"image": files.paths, "age": list(range(19))})
     over = sampler(tmp_path / "out", path_column="image")
@@ -164,6 +171,19 @@ def test_polars_frame_and_series(files, tmp_path):
     assert series.name == "image"
     names = [Path(path).name for path in series]
     assert names == [Path(path).name for path in X["image"]]
+
+
+@pytest.mark.parametrize("frame_of", [pd.DataFrame, pl.DataFrame])
+def test_a_column_of_the_labels_is_no_column_of_the_parents(files, tmp_path, frame_of):
+    other = ["a", *files.y[1:-1], "b"]
+    columns = {"image": files.paths, "dx": files.y.tolist(), "other": other}
+    frame = frame_of(columns)
+    over = sampler(tmp_path / "out", path_column="image")
+    X, y = over.fit_resample(frame, frame["dx"])
+    assert list(X["dx"]) == list(y)
+    assert X["dx"].dtype == frame["dx"].dtype
+    assert list(X["other"]) == [other[row] for row in over.sample_indices_]
+    assert list(frame["dx"]) == files.y.tolist()
 
 
 def test_polars_frame_of_numbers():

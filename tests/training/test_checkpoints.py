@@ -91,6 +91,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path, whole):
     assert (task.net.weight.item(), without_times(history)) == whole
 
 
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    trainer("~/runs").fit(LineTask(), n_epochs=1)
+    assert files_of(tmp_path / "runs")
+
+
 def test_other_settings_are_another_run(tmp_path):
     trainer(tmp_path).fit(LineTask(), n_epochs=3)
     for task, n_epochs in ((LineTask(n_batches=4), 3), (LineTask(), 2)):

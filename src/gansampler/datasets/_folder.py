@@ -76,7 +76,7 @@ def load_image_folder(
     >>> folder.cleanup()
     """
     size = check_image_size(image_size)
-    root = Path(root)
+    root = Path(root).expanduser()
     if not root.is_dir():
         raise NotADirectoryError(
             f"`root` must be a folder with one sub-folder a class. Got {root}, which "

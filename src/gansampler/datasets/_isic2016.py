@@ -117,8 +117,9 @@ def load_isic2016(
     """
     stem = split_stem(split)
     size = check_image_size(image_size)
-    folder = Path(root) / f"{stem}_Data"
-    truth = Path(root) / f"{stem}_GroundTruth.csv"
+    root = Path(root).expanduser()
+    folder = root / f"{stem}_Data"
+    truth = root / f"{stem}_GroundTruth.csv"
     absent = [p for p in (folder, truth) if not p.exists()]
     if absent:
         raise FileNotFoundError(

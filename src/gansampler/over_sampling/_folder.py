@@ -78,7 +78,7 @@ class OutputFolder:
         classes: dict[str, dict[str, Any]],
     ) -> None:
         self.run = fingerprint(settings)
-        self.path = Path(os.fspath(output_dir).replace("{run}", self.run))
+        self.path = Path(os.fspath(output_dir).replace("{run}", self.run)).expanduser()
         self.output_format = output_format
         self.settings = settings
         self.classes = classes

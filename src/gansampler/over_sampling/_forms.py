@@ -12,7 +12,14 @@ import numpy as np
 
 from gansampler.images._forms import stack_images
 
-__all__ = ["append_paths", "as_array", "from_polars", "take_labels"]
+__all__ = [
+    "append_paths",
+    "as_array",
+    "find_label_columns",
+    "from_polars",
+    "set_columns",
+    "take_labels",
+]
 
 
 def as_array(X: Any, is_separate: bool) -> tuple[Any, Callable[[np.ndarray], Any]]:
@@ -44,6 +51,28 @@ def from_polars(X: Any) -> tuple[Any, Callable[[Any], Any]]:
     if hasattr(X, "columns"):
         return X.to_numpy(), partial(make, schema=X.schema)
     return X.to_numpy(), partial(make, X.name, dtype=X.dtype)
+
+
+def find_label_columns(X: Any, y: np.ndarray) -> list[Any]:
+    """Return the columns of a data frame that say what `y` says, row by row."""
+    if not hasattr(X, "columns"):
+        return []
+    return [
+        name
+        for name in X.columns
+        # As text: missing values of pandas do not compare.
+        if all(str(a) == str(b) for a, b in zip(X[name], y, strict=True))
+    ]
+
+
+def set_columns(X: Any, names: list[Any], values: np.ndarray) -> Any:
+    """Return a data frame with the same values in some columns."""
+    for name in names:
+        if hasattr(X, "iloc"):
+            X[name] = type(X[name])(values, dtype=X[name].dtype, index=X.index)
+        else:
+            X = X.with_columns(type(X[name])(name, values, dtype=X[name].dtype))
+    return X
 
 
 def take_labels(y: Any, rows: np.ndarray) -> Any:

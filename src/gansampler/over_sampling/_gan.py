@@ -28,7 +28,9 @@ from gansampler.images._forms import find_form
 from gansampler.over_sampling._forms import (
     append_paths,
     as_array,
+    find_label_columns,
     from_polars,
+    set_columns,
     take_labels,
 )
 from gansampler.over_sampling._leakage import warn_of_leakage
@@ -224,8 +226,9 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
         -------
         X_resampled : array-like of shape (n_samples_new, ...)
             In the form and dtype of `X`: first its rows, then the synthetic ones. The
-            columns of a data frame other than that of the paths are the parent's. For
-            a Dataset a :class:`~gansampler.data.OverSampledDataset`.
+            columns of a data frame other than that of the paths are the parent's, but
+            one that holds the labels `y` holds those of the result. For a Dataset an
+            :class:`~gansampler.data.OverSampledDataset`.
         y_resampled : array-like of shape (n_samples_new,)
             In the form of `y`.
 
@@ -279,11 +282,13 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
             y = images.labels()
         else:
             check_consistent_length(X, y)
+            label_columns = find_label_columns(X, y)
             y = take_labels(y, images.rows)
         made, y = super().fit_resample(images, y, **params)
         rows = self.sample_indices_
         if images.form != "dataset":
-            return append_paths(X, rows, made, images.path_column), y
+            X_resampled = append_paths(X, rows, made, images.path_column)
+            return set_columns(X_resampled, label_columns, y), y
         # Without a cache, of which there would be one for each worker of a loader.
         originals = ImageSequence(
             X, images.image_shape, resize=self.resize, cache=False

@@ -50,7 +50,7 @@ class Checkpoints:
 
     def __init__(self, root: str | os.PathLike[str], name: str, fingerprint: str):
         self.fingerprint = fingerprint
-        self.folder = Path(root) / f"{name}-{fingerprint}"
+        self.folder = Path(root).expanduser() / f"{name}-{fingerprint}"
 
     def prepare(self, n_bytes: int) -> None:
         """Refuse a folder that can not be written to, before any work is done."""

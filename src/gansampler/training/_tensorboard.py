@@ -49,8 +49,9 @@ class TensorBoard(Callback):
                 "The TensorBoard callback needs the package tensorboard, which is not "
                 'installed. Run: pip install "gansampler[tensorboard]"'
             ) from error
+        root = Path(self.log_dir).expanduser()
         number = 1
-        while (folder := Path(self.log_dir, f"fit-{number}")).exists():
+        while (folder := root / f"fit-{number}").exists():
             number += 1
         self._writer = SummaryWriter(str(folder))
 
