@@ -45,13 +45,19 @@ Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
-def at_least(bound: float, kind: type = Real, *, open_: bool = False) -> Interval:
-    """Return the parameter constraint ``kind >= bound`` (``> bound`` where open)."""
+def at_least(
+    bound: float,
+    kind: type = Real,
+    *,
+    open_: bool = False,
+    below: float | None = None,
+) -> Interval:
+    """Return the constraint ``kind >= bound`` (``> bound`` where open), ``< below``."""
     if kind is int:
         kind = Integral
     elif kind is float:
         kind = Real
-    return Interval(kind, bound, None, closed="neither" if open_ else "left")
+    return Interval(kind, bound, below, closed="neither" if open_ else "left")
 
 
 def spawn_seeds(random_state: np.random.RandomState, n_seeds: int) -> list[int]:

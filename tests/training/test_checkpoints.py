@@ -316,7 +316,7 @@ def job(folder, out):
     sampler = GANOverSampler(
         translator=CycleGAN(
             ngf=4, ndf=4, n_blocks=1, n_epochs=3, batch_size=2, pool_size=3,
-            trainer=trainer,
+            ema_decay=0.9, trainer=trainer,
         ),
         random_state=0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -85,6 +86,10 @@ class CUT(BaseTranslator):
         Weight of the contrastive loss. ``"auto"`` is 1.0, or 10.0 with `fast`.
     pool_size : int, default=0
         Earlier translations held for the discriminator; 0 for none.
+    ema_decay : float, default=0.0
+        Decay, for each step, of an exponential moving average of the weights of
+        `generator_st_`, with which images are then translated; 0 for none. With 0.999
+        it is an average over about the last 1,000 steps.
     vertical_flip : bool, default=False
         Whether training images are also flipped upside down at random. They always
         are flipped left to right.
@@ -99,6 +104,8 @@ class CUT(BaseTranslator):
     ----------
     generator_st_ : Module
         From source to target.
+    generator_st_ema_ : Module or None
+        The average of `generator_st_` over the steps, with `ema_decay`.
     discriminator_t_ : Module
         The judge of target images.
     projection_ : Module
@@ -152,6 +159,7 @@ class CUT(BaseTranslator):
         "betas": [tuple, list],
         "lambda_nce": [StrOptions({"auto"}), at_least(0)],
         "pool_size": [at_least(0, int)],
+        "ema_decay": [at_least(0, below=1)],
         "vertical_flip": ["boolean"],
         "trainer": [HasMethods(["fit", "predict"]), None],
         "random_state": ["random_state"],
@@ -174,6 +182,7 @@ class CUT(BaseTranslator):
         betas=(0.5, 0.999),
         lambda_nce="auto",
         pool_size=0,
+        ema_decay=0.0,
         vertical_flip=False,
         trainer=None,
         random_state=None,
@@ -191,6 +200,7 @@ class CUT(BaseTranslator):
         self.betas = betas
         self.lambda_nce = lambda_nce
         self.pool_size = pool_size
+        self.ema_decay = ema_decay
         self.vertical_flip = vertical_flip
         self.trainer = trainer
         self.random_state = random_state
@@ -232,7 +242,8 @@ class CUT(BaseTranslator):
         return load_translator(cls, path)
 
     def _forward_network(self) -> nn.Module:
-        return self.generator_st_
+        average = self.generator_st_ema_
+        return self.generator_st_ if average is None else average
 
     def _discriminator_network(self) -> nn.Module:
         return self.discriminator_t_
@@ -265,6 +276,7 @@ class CUT(BaseTranslator):
         widths = [n_channels, 2 * self.ngf] + (1 + n_blocks_compared) * [4 * self.ngf]
         self.n_layers_ = PatchDiscriminator.layers_that_fit(min(size), self.n_layers)
         self.generator_st_ = generator
+        self.generator_st_ema_ = deepcopy(generator) if self.ema_decay else None
         self.projection_ = PatchProjection(widths)
         self.discriminator_t_ = PatchDiscriminator(
             n_channels, ndf=self.ndf, n_layers=self.n_layers_

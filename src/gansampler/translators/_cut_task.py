@@ -131,6 +131,8 @@ class CUTTask(TranslationTask):
             "discriminator_t": model.discriminator_t_,
             "projection": model.projection_,
         }
+        if model.generator_st_ema_ is not None:
+            self.use_ema("generator_st", model.generator_st_ema_, model.ema_decay)
         self.encoder, self.compared = split_encoder(generator)
         self.use_adam(
             generator=chain(generator.parameters(), model.projection_.parameters()),
@@ -164,6 +166,7 @@ class CUTTask(TranslationTask):
         )
         nce = torch.stack(contrasts).mean()
         self.update("generator", adversarial + self.model._weight_nce * nce)
+        self.update_ema()
         names = ("nce_source", "nce_target")[: len(contrasts)]
         losses = {
             "adversarial_st": adversarial,

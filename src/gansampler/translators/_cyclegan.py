@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -91,6 +92,10 @@ class CycleGAN(BaseTranslator):
         is a weight of its own, not a multiple of `lambda_cycle`.
     pool_size : int, default=50
         Earlier translations held for each discriminator; 0 for none.
+    ema_decay : float, default=0.0
+        Decay, for each step, of an exponential moving average of the weights of
+        `generator_st_`, with which images are then translated; 0 for none. With 0.999
+        it is an average over about the last 1,000 steps.
     vertical_flip : bool, default=False
         Whether training images are also flipped upside down at random. They always
         are flipped left to right.
@@ -105,6 +110,8 @@ class CycleGAN(BaseTranslator):
     ----------
     generator_st_, generator_ts_ : Module
         From source to target, and back.
+    generator_st_ema_ : Module or None
+        The average of `generator_st_` over the steps, with `ema_decay`.
     discriminator_s_, discriminator_t_ : Module
         The judges of source and of target images.
     history_ : list of dict
@@ -154,6 +161,7 @@ class CycleGAN(BaseTranslator):
         "lambda_cycle": [at_least(0)],
         "lambda_identity": [at_least(0)],
         "pool_size": [at_least(0, int)],
+        "ema_decay": [at_least(0, below=1)],
         "vertical_flip": ["boolean"],
         "trainer": [HasMethods(["fit", "predict"]), None],
         "random_state": ["random_state"],
@@ -177,6 +185,7 @@ class CycleGAN(BaseTranslator):
         lambda_cycle=10.0,
         lambda_identity=1.0,
         pool_size=50,
+        ema_decay=0.0,
         vertical_flip=False,
         trainer=None,
         random_state=None,
@@ -195,6 +204,7 @@ class CycleGAN(BaseTranslator):
         self.lambda_cycle = lambda_cycle
         self.lambda_identity = lambda_identity
         self.pool_size = pool_size
+        self.ema_decay = ema_decay
         self.vertical_flip = vertical_flip
         self.trainer = trainer
         self.random_state = random_state
@@ -254,7 +264,8 @@ class CycleGAN(BaseTranslator):
         return load_translator(cls, path, generator=generator)
 
     def _forward_network(self) -> nn.Module:
-        return self.generator_st_
+        average = self.generator_st_ema_
+        return self.generator_st_ if average is None else average
 
     def _discriminator_network(self) -> nn.Module:
         return self.discriminator_t_
@@ -276,6 +287,9 @@ class CycleGAN(BaseTranslator):
         n_channels = self.sample_shape_[-1]
         for name in ("generator_st_", "generator_ts_"):
             setattr(self, name, self._build_generator(n_channels))
+        self.generator_st_ema_ = (
+            deepcopy(self.generator_st_) if self.ema_decay else None
+        )
         is_image = len(self.sample_shape_) == 3
         side = min(self.sample_shape_[:2]) if is_image else 1
         self.n_layers_ = PatchDiscriminator.layers_that_fit(side, self.n_layers)

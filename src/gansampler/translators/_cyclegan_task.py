@@ -60,6 +60,8 @@ class CycleGANTask(TranslationTask):
             "discriminator_s": model.discriminator_s_,
             "discriminator_t": model.discriminator_t_,
         }
+        if model.generator_st_ema_ is not None:
+            self.use_ema("generator_st", model.generator_st_ema_, model.ema_decay)
         self.use_adam(
             generators=chain(
                 model.generator_st_.parameters(), model.generator_ts_.parameters()
@@ -116,6 +118,7 @@ class CycleGANTask(TranslationTask):
                 losses["identity_source"] + losses["identity_target"]
             )
         self.update("generators", total)
+        self.update_ema()
         return (fake_source.detach(), fake_target.detach()), losses
 
     def _generate(self, generator, images):

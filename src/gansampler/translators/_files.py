@@ -29,7 +29,7 @@ def save_translator(model: Any, path: str | os.PathLike[str]) -> None:
     """
     tensors = {
         f"{name}.{key}": tensor
-        for name in model._networks
+        for name in _network_names(model)
         for key, tensor in getattr(model, f"{name}_").state_dict().items()
     }
     for domain, scaler in (model.scalers_ or {}).items():
@@ -80,7 +80,7 @@ def load_translator(
         }
     with isolated_rng(0):
         model._build_networks()
-    for name in cls._networks:
+    for name in _network_names(model):
         network = getattr(model, f"{name}_")
         try:
             network.load_state_dict(_part(tensors, f"{name}."))
@@ -91,6 +91,11 @@ def load_translator(
             ) from error
         network.eval()
     return model
+
+
+def _network_names(model: Any) -> list[str]:
+    averages = [] if model.generator_st_ema_ is None else ["generator_st_ema"]
+    return [*model._networks, *averages]
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gansampler._serialization import comparable_params
 from gansampler.images import ImageSequence, flip_chosen
@@ -121,6 +123,7 @@ class TranslationTask(TrainingTask):
         }
         self.seed, self.size_multiple = seed, size_multiple
         self.pools, self.is_shared = list(pools), False
+        self.averages: dict[str, AveragedModel] = {}
         self.is_image = self.mixed_precision = source.is_image
         self.batch_size: int = model.batch_size
         self.n_in_epoch = max(len(source), len(target))
@@ -154,6 +157,32 @@ class TranslationTask(TrainingTask):
             torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
             for optimizer in self.optimizers.values()
         ]
+
+    def use_ema(self, name: str, average: nn.Module, decay: float) -> None:
+        r"""Keep a moving average of a network's weights, :math:`\bar w`.
+
+        After each :meth:`update_ema`,
+        :math:`\bar w \leftarrow d \bar w + (1 - d) w`; the first copies.
+
+        Parameters
+        ----------
+        name : str
+            Of the network in `modules`; that of the average is ``<name>_ema``.
+        average : Module
+            A copy of the network, which becomes its average.
+        decay : float
+            :math:`d`, in (0, 1).
+        """
+        averaged = AveragedModel(
+            self.modules[name], multi_avg_fn=get_ema_multi_avg_fn(decay)
+        )
+        averaged.module = average.requires_grad_(False)
+        self.averages[name] = self.modules[f"{name}_ema"] = averaged
+
+    def update_ema(self) -> None:
+        """Let the averages follow, after a step of the networks."""
+        for name, averaged in self.averages.items():
+            averaged.update_parameters(self.modules[name])
 
     def _lr_factor(self, epoch: int) -> float:
         model: Any = self.model
