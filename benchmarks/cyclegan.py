@@ -29,7 +29,13 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from gansampler import CycleGAN, Trainer
-from gansampler.networks._layers import RowwiseConv2d, UpsampledConv2d
+from gansampler.networks import ResNetGenerator
+from gansampler.networks._layers import (
+    InstanceNorm2d,
+    ReflectionPad2d,
+    RowwiseConv2d,
+    UpsampledConv2d,
+)
 from gansampler.training import Callback, TrainingTask
 from gansampler.translators._pool import ImagePool
 
@@ -42,25 +48,32 @@ WARM_UP = 2
 
 
 def in_plain_layers(network: nn.Module) -> nn.Module:
-    """Return a copy of a network that is made of torch's own layers."""
-    network = copy.deepcopy(network)
-    for name, layer in list(network.named_modules()):
-        if not isinstance(layer, UpsampledConv2d | RowwiseConv2d):
-            continue
-        conv = nn.Conv2d(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size[0],
-            bias=layer.bias is not None,
-        )
-        conv.load_state_dict(layer.state_dict())
-        plain: nn.Module = conv
-        if isinstance(layer, UpsampledConv2d):
-            plain = nn.Sequential(
-                nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), conv
+    """Return a copy of a network in torch's own layers and its default layout."""
+    layers = copy.deepcopy(network.layers)
+    for name, layer in list(layers.named_modules()):
+        if isinstance(layer, UpsampledConv2d | RowwiseConv2d):
+            conv = nn.Conv2d(
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel_size[0],
+                bias=layer.bias is not None,
             )
-        network.set_submodule(name, plain)
-    return network
+            conv.load_state_dict(layer.state_dict())
+            plain: nn.Module = conv
+            if isinstance(layer, UpsampledConv2d):
+                plain = nn.Sequential(
+                    nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), conv
+                )
+        elif isinstance(layer, InstanceNorm2d):
+            plain = nn.InstanceNorm2d(layer.num_features)
+        elif isinstance(layer, ReflectionPad2d):
+            plain = nn.ReflectionPad2d(layer.padding)
+        else:
+            continue
+        layers.set_submodule(name, plain)
+    if isinstance(network, ResNetGenerator):
+        layers = nn.Sequential(layers, nn.Tanh())
+    return layers
 
 
 def check_same(network: nn.Module, plain: nn.Module) -> None:
@@ -168,7 +181,9 @@ def compare_steps(
     n = batch_size * (n_steps + WARM_UP)
     source, target = random_images(n, side), random_images(n, side)
     as_batch = [
-        torch.from_numpy(x[:batch_size]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        torch.from_numpy(x[:batch_size]).permute(0, 3, 1, 2).float().contiguous()
+        / 127.5
+        - 1
         for x in (source, target)
     ]
     turns = TakeTurns((as_batch[0], as_batch[1]))
@@ -215,8 +230,8 @@ def compare_generation(
         middle = time.perf_counter()
         with torch.no_grad():
             for image in images:
-                batch = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-                output = network((batch / 127.5 - 1).to(device)).cpu()
+                batch = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
+                output = network((batch.float() / 127.5 - 1).to(device)).cpu()
                 ((output + 1) * 127.5).round().clamp(0, 255).byte().numpy()
         loop.append(time.perf_counter() - middle)
         ours.append(middle - start)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
+from gansampler.networks._layers import InstanceNorm2d, to_fast_layout
 
 __all__ = ["PatchDiscriminator"]
 
@@ -47,7 +48,7 @@ class PatchDiscriminator(nn.Module):
             layers += [
                 # The normalisation would take a bias away again.
                 nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=False),
-                nn.InstanceNorm2d(wider),
+                InstanceNorm2d(wider),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             width = wider
@@ -64,4 +65,4 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map images of shape (n, n_channels, h, w) to scores (n, 1, h', w')."""
-        return self.layers(input)
+        return self.layers(to_fast_layout(input))

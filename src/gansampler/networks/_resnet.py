@@ -5,9 +5,11 @@ from torch import nn
 
 from gansampler.networks._init import init_weights
 from gansampler.networks._layers import (
+    InstanceNorm2d,
     ReflectionPad2d,
     RowwiseConv2d,
     UpsampledConv2d,
+    to_fast_layout,
 )
 
 __all__ = ["ResNetGenerator"]
@@ -91,6 +93,7 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map NCHW images in [-1, 1] to such images of the same shape."""
+        input = to_fast_layout(input)
         change = self.layers(input)
         if self.global_skip:
             # Black and white are a finite change away.
@@ -107,7 +110,7 @@ class _ResidualBlock(nn.Module):
             *_norm_relu(width),
             ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=False),
-            nn.InstanceNorm2d(width),
+            InstanceNorm2d(width),
         )
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -115,4 +118,4 @@ class _ResidualBlock(nn.Module):
 
 
 def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
-    return nn.InstanceNorm2d(width), nn.ReLU(inplace=True)
+    return InstanceNorm2d(width), nn.ReLU(inplace=True)

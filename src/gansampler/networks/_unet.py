@@ -4,7 +4,11 @@ import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
-from gansampler.networks._layers import UpsampledConv2d
+from gansampler.networks._layers import (
+    InstanceNorm2d,
+    UpsampledConv2d,
+    to_fast_layout,
+)
 
 __all__ = ["UNetGenerator"]
 
@@ -53,7 +57,7 @@ class UNetGenerator(nn.Module):
             nn.Sequential(
                 nn.Conv2d(n_in, n_out, 4, stride=2, padding=1),
                 nn.LeakyReLU(0.2, inplace=True),
-                nn.InstanceNorm2d(n_out),
+                InstanceNorm2d(n_out),
             )
             for n_in, n_out in zip([n_channels, *widths], widths, strict=False)
         )
@@ -64,7 +68,7 @@ class UNetGenerator(nn.Module):
                 nn.Sequential(
                     UpsampledConv2d(n_in, n_out, 4),
                     nn.ReLU(inplace=True),
-                    nn.InstanceNorm2d(n_out),
+                    InstanceNorm2d(n_out),
                 )
             )
             n_in = 2 * n_out
@@ -76,7 +80,7 @@ class UNetGenerator(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map NCHW images in [-1, 1] to such images of the same shape."""
-        features = input
+        features = to_fast_layout(input)
         skips = []
         for down in self.downs:
             features = down(features)
