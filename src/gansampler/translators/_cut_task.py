@@ -87,10 +87,8 @@ class PatchProjection(nn.Module):
         -------
         projected : list of Tensor of shape (n, n_places, 256)
         """
-        # Channels stay in front up to here: from a gradient with the channels last,
-        # torch 2.15 derives a wrong one in the instance normalisation of one image.
         return [
-            head(maps.flatten(2)[:, :, at].transpose(1, 2))
+            head(maps.permute(0, 2, 3, 1)[:, at // maps.shape[3], at % maps.shape[3]])
             for head, maps, at in zip(self.heads, features, places, strict=True)
         ]
 
