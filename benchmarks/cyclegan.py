@@ -49,7 +49,7 @@ WARM_UP = 2
 
 def in_plain_layers(network: nn.Module) -> nn.Module:
     """Return a copy of a network in torch's own layers and its default layout."""
-    layers = copy.deepcopy(network.layers)
+    layers: nn.Module = copy.deepcopy(network.get_submodule("layers"))
     for name, layer in list(layers.named_modules()):
         if isinstance(layer, UpsampledConv2d | RowwiseConv2d):
             conv = nn.Conv2d(
