@@ -146,6 +146,27 @@ def test_predict_keeps_order_and_mode(precision, n_pixels):
     assert max(seen) == {1: 10, 2**15: 2, 2**20: 1}[n_pixels]
 
 
+@pytest.mark.parametrize(
+    ("precision", "mixed_precision", "expected"),
+    [("auto", True, 2.0), ("auto", False, 1.0), ("32-true", True, 1.0)],
+)
+def test_predict_takes_integers_where_auto_may(precision, mixed_precision, expected):
+    class Ones(nn.Identity):
+        def to_int8(self):
+            return lambda input: input + 1
+
+    net = Ones().train()
+    result = Trainer(accelerator="cpu", precision=precision).predict(
+        net,
+        3,
+        lambda rows: torch.ones(len(rows), 1),
+        lambda out: out.float().numpy(),
+        mixed_precision=mixed_precision,
+    )
+    assert result.ravel().tolist() == [expected] * 3
+    assert net.training
+
+
 def test_predict_halves_batches_that_exhaust_memory():
     sizes = []
 

@@ -1,9 +1,14 @@
 """The residual generator of Johnson et al. (2016), as CycleGAN uses it."""
 
+from __future__ import annotations
+
+import copy
+
 import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
+from gansampler.networks._int8 import Int8ResidualBlock, has_int8
 from gansampler.networks._layers import (
     InstanceNorm2d,
     ReflectionPad2d,
@@ -100,6 +105,23 @@ class ResNetGenerator(nn.Module):
             change = change + torch.atanh(input.clamp(-BRIGHTEST, BRIGHTEST))
         return torch.tanh(change)
 
+    def to_int8(self) -> ResNetGenerator:
+        """Return a copy for CPUs whose residual blocks compute in 8-bit integers.
+
+        It can not be trained. The other layers are shared with this generator. Where
+        the processor or torch does not have such convolutions, this generator itself
+        is returned.
+        """
+        if not has_int8():
+            return self
+        generator = copy.copy(self)
+        layers = [
+            layer.to_int8() if isinstance(layer, _ResidualBlock) else layer
+            for layer in self.layers
+        ]
+        generator._modules = {"layers": nn.Sequential(*layers)}
+        return generator
+
 
 class _ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
@@ -115,6 +137,10 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return input + self.layers(input)
+
+    def to_int8(self) -> Int8ResidualBlock:
+        convs = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
+        return Int8ResidualBlock(*convs)
 
 
 def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
