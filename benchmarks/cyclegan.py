@@ -290,7 +290,8 @@ def main() -> None:
                 f"{row['share']:.0%} of that rate"
             )
     for side in (64, 128, 256) if args.device == "cpu" else (256,):
-        row = compare_generation(side, 64, args.device, 64 if side < 256 else 16)
+        n_images = 64 if args.device == "cuda" else 2**20 // side**2
+        row = compare_generation(side, 64, args.device, n_images)
         results["generation"].append(row)
         row["share"] = row["flops"] * row["images_per_second"] / rate
         print(

@@ -40,6 +40,8 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         n, c, h, w = input.shape
         if input.device.type != "cpu" or h * w == 1:
             return super().forward(input)
+        if n == 1:
+            return self._normalize(to_fast_layout(input))
         if c * h * w >= LARGE:
             images = to_fast_layout(input).split(1)
             return torch.cat([self._normalize(image) for image in images])
