@@ -110,8 +110,8 @@ class UpsampledConv2d(nn.Conv2d):
         """Map (n, in_channels, h, w) to (n, out_channels, 2 h, 2 w)."""
         with _without_autocast(input):
             k = self.kernel_size[0] + 1
-            kernel = (self.weight.flatten(2) @ self._fold.T).unflatten(2, (k, k))
-            kernel = kernel.transpose(0, 1)
+            kernel = self.weight.transpose(0, 1).flatten(2) @ self._fold.T
+            kernel = kernel.unflatten(2, (k, k))
             if self.kernel_size == (3, 3):
                 # What lies beyond the edge of the doubled image equals the edge.
                 input = F.pad(input, (1, 1, 1, 1), mode="replicate")
