@@ -1,6 +1,12 @@
 """The 8-bit residual blocks against float64 and against the float network."""
 
 import copy
+import gc
+import os
+import pickle
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler.networks import ResNetGenerator, _int8
+from gansampler.networks import ResNetGenerator, _int8, _resnet
 from gansampler.networks._int8 import Int8Conv2d, Int8ResidualBlock, has_int8
 
 fast_here = pytest.mark.skipif(not has_int8(), reason="this CPU has no VNNI")
@@ -130,6 +136,60 @@ def test_an_image_of_one_colour_stays_one(value):
     torch.testing.assert_close(output, expected, rtol=0, atol=0.02)
 
 
+def same_bytes(a, b):
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    with torch.inference_mode():
+        return torch.equal(a.to_int8()(x), b.to_int8()(x))
+
+
+@fast_here
+@pytest.mark.parametrize("change", ["step", "data", "load", "dtype"])
+def test_blocks_are_made_once_and_again_when_their_weights_change(change):
+    torch.manual_seed(0)
+    generator = ResNetGenerator(3, ngf=4, n_blocks=2).eval()
+    blocks = list(generator.to_int8().layers[10:12])
+    assert list(generator.to_int8().layers[10:12]) == blocks
+    # Neither copies nor files have them.
+    other = copy.deepcopy(generator)
+    assert not set(blocks) & set(other.to_int8().layers)
+    assert len(pickle.dumps(generator)) == len(pickle.dumps(other))
+    assert same_bytes(generator, other)
+    parameters = list(generator.layers[11].parameters())
+    if change == "step":
+        for parameter in parameters:
+            parameter.grad = torch.rand_like(parameter)
+        torch.optim.Adam(parameters, fused=True).step()
+    elif change == "data":
+        # Which torch does not count as a change.
+        parameters[0].data[0, 0, 0, 0] += 1
+    elif change == "load":
+        state = ResNetGenerator(3, ngf=4, n_blocks=2).state_dict()
+        generator.load_state_dict(state)
+    else:
+        generator.double().float()
+    assert same_bytes(generator, other) == (change == "dtype")
+    assert same_bytes(generator, copy.deepcopy(generator))
+
+
+@fast_here
+def test_blocks_go_with_their_generator():
+    n_held = len(_resnet._int8_blocks)
+    generator = ResNetGenerator(3, ngf=4, n_blocks=2)
+    generator.to_int8()
+    assert len(_resnet._int8_blocks) == n_held + 2
+    del generator
+    gc.collect()
+    assert len(_resnet._int8_blocks) == n_held
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86")
+def test_integers_are_not_used_where_their_instructions_are_switched_off():
+    # Without them oneDNN cuts sums off at 16 bits.
+    code = "from gansampler.networks._int8 import has_int8; assert not has_int8()"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
 def test_the_generator_itself_is_taken_where_integers_are_not_to_be_had(monkeypatch):
     generator = ResNetGenerator(3, ngf=4, n_blocks=1)
     monkeypatch.setattr("gansampler.networks._resnet.has_int8", lambda: False)
@@ -141,7 +201,7 @@ def fail(*args):
 
 
 def wrong(*args):
-    return torch.zeros(1, 16, 1, 1)
+    return torch.zeros(1, 2, 1, 1)
 
 
 @pytest.mark.parametrize(

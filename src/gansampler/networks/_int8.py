@@ -30,16 +30,23 @@ def has_int8() -> bool:
     capabilities = torch.cpu.get_capabilities()
     if not any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni")):
         return False
-    conv = nn.Conv2d(16, 16, 3, bias=False)
-    nn.init.constant_(conv.weight, 1.0)
-    ones = torch.ones(1, 16, 3, 3)
-    input = _to_bytes(-ones).contiguous(memory_format=torch.channels_last)
-    try:
-        output = Int8Conv2d(conv, scale=1 / 127, zero_point=0)(input, ones.dtype)
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    expected = torch.full((1, 16, 1, 1), 144.0)
-    return output.shape == expected.shape and torch.allclose(output, expected)
+    conv = nn.Conv2d(16, 2, 3, bias=False)
+    nn.init.ones_(conv.weight[0])
+    nn.init.constant_(conv.weight[1], -1.0)
+    # The greatest products: without the instructions, which oneDNN can be told not to
+    # use, sums of two of them are cut off at 16 bits.
+    input = torch.full((1, 16, 3, 3), 255, dtype=torch.uint8)
+    input = input.contiguous(memory_format=torch.channels_last)
+    for zero_point in (0, 128):
+        try:
+            layer = Int8Conv2d(conv, scale=1.0, zero_point=zero_point)
+            output = layer(input, torch.float32).flatten()
+        except (AttributeError, RuntimeError, TypeError):
+            return False
+        largest = 144.0 * (255 - zero_point)
+        if not torch.allclose(output, torch.tensor([largest, -largest])):
+            return False
+    return True
 
 
 class Int8Conv2d(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -140,7 +141,19 @@ class _ResidualBlock(nn.Module):
 
     def to_int8(self) -> Int8ResidualBlock:
         convs = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
-        return Int8ResidualBlock(*convs)
+        weights = [conv.weight.detach().float() for conv in convs]
+        made_of, block = _int8_blocks.get(self, ([], None))
+        if block is None or not all(map(torch.equal, made_of, weights)):
+            block = Int8ResidualBlock(*convs)
+            _int8_blocks[self] = [weight.clone() for weight in weights], block
+        return block
+
+
+# What each block's weights were, and what was made of them. To make it takes longer than
+# to translate a small image. Not in the blocks, whose copies and files it is not part of.
+_int8_blocks: WeakKeyDictionary[
+    _ResidualBlock, tuple[list[torch.Tensor], Int8ResidualBlock]
+] = WeakKeyDictionary()
 
 
 def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
