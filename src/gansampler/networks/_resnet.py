@@ -149,8 +149,9 @@ class _ResidualBlock(nn.Module):
         return block
 
 
-# What each block's weights were, and what was made of them. To make it takes longer than
-# to translate a small image. Not in the blocks, whose copies and files it is not part of.
+# What each block's weights were, and what was made of them. To make it takes longer
+# than to translate a small image. It is no part of the blocks, and so neither of their
+# copies nor of their files.
 _int8_blocks: WeakKeyDictionary[
     _ResidualBlock, tuple[list[torch.Tensor], Int8ResidualBlock]
 ] = WeakKeyDictionary()
