@@ -9,7 +9,7 @@ from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 
 from gansampler import TransferClassifier
-from gansampler.metrics import ImbalancedReport, classification_report_imbalanced
+from gansampler.metrics import ImbalancedReport, clinical_report
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -37,7 +37,7 @@ def run_arms(
         models[arm] = clone(classifier).fit(X, y)
         positive = models[arm].classes_.tolist().index("malignant")
         scores = models[arm].predict_proba(X_test)[:, positive]
-        reports[arm] = classification_report_imbalanced(
+        reports[arm] = clinical_report(
             y_test == "malignant", y_score=scores, random_state=0
         )
         print(f"took {time.monotonic() - start:.0f} s", flush=True)

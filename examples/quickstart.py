@@ -5,7 +5,7 @@ from sklearn.model_selection import train_test_split
 
 from gansampler import CycleGAN, GANOverSampler, TransferClassifier
 from gansampler.datasets import make_lesions
-from gansampler.metrics import classification_report_imbalanced
+from gansampler.metrics import clinical_report
 
 X, y = make_lesions(600, weights=(0.85, 0.15), random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
@@ -16,4 +16,4 @@ model = make_pipeline(GANOverSampler(translator=translator, random_state=0), cla
 model.fit(X_train, y_train)
 
 malignant = model.predict_proba(X_test)[:, list(model.classes_).index("malignant")]
-print(classification_report_imbalanced(y_test == "malignant", y_score=malignant))
+print(clinical_report(y_test == "malignant", y_score=malignant))

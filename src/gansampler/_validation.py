@@ -28,7 +28,6 @@ __all__ = [
     "Interval",
     "NearestNameMixin",
     "StrOptions",
-    "as_it_was_on_failure",
     "at_least",
     "check_labels",
     "check_target_type",
@@ -36,8 +35,9 @@ __all__ = [
     "is_missing",
     "isolated_rng",
     "nearest_name",
-    "plain",
+    "restore_on_failure",
     "spawn_seeds",
+    "to_python_scalar",
 ]
 
 Self = TypeVar("Self")
@@ -99,7 +99,7 @@ def nearest_name(name: object, known: list[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def plain(label: object) -> object:
+def to_python_scalar(label: object) -> object:
     """Return a NumPy scalar as Python's own, which messages show without its type."""
     return label.item() if isinstance(label, np.generic) else label
 
@@ -134,7 +134,7 @@ def _nearest_option(estimator: Any, message: str) -> str:
     return ""
 
 
-def as_it_was_on_failure(
+def restore_on_failure(
     fit: Callable[Concatenate[Self, Params], Result],
 ) -> Callable[Concatenate[Self, Params], Result]:
     """Decorate a method so that an error in it leaves its object as it was before.
@@ -185,6 +185,7 @@ def check_labels(y: Any) -> None:
         if isinstance(label, str) != isinstance(first, str):
             raise ValueError(
                 "Labels must be all text or all numbers. Row 0 of `y` is "
-                f"{plain(first)!r}, row {row} is {plain(label)!r}. Pass "
+                f"{to_python_scalar(first)!r}, row {row} is "
+                f"{to_python_scalar(label)!r}. Pass "
                 "[str(label) for label in y], for instance."
             )

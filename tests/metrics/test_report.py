@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as reference
 
 from gansampler.metrics import (
-    classification_report_imbalanced,
+    clinical_report,
     roc_auc_interval,
     sensitivity_score,
     specificity_score,
@@ -26,9 +26,7 @@ def case():
 def test_figures_agree_with_scikit_learn(case):
     y_true, y_score = case
     y_pred = (y_score >= 0.4).astype(int)
-    report = classification_report_imbalanced(
-        y_true, None, y_score, threshold=0.4, **FEW
-    )
+    report = clinical_report(y_true, None, y_score, threshold=0.4, **FEW)
     tn, fp, fn, tp = reference.confusion_matrix(y_true, y_pred).ravel()
     assert report.true_negatives == tn
     assert report.false_positives == fp
@@ -55,7 +53,7 @@ def test_figures_agree_with_scikit_learn(case):
 
 
 def test_every_interval_holds_its_figure(case):
-    report = classification_report_imbalanced(case[0], y_score=case[1], **FEW)
+    report = clinical_report(case[0], y_score=case[1], **FEW)
     names = [f.name for f in dataclasses.fields(report) if "_interval" in f.name]
     assert len(names) == 6
     for name in names:
@@ -65,9 +63,7 @@ def test_every_interval_holds_its_figure(case):
 
 def test_a_higher_confidence_is_a_wider_interval(case):
     narrow, wide = (
-        classification_report_imbalanced(
-            case[0], y_score=case[1], confidence_level=level, **FEW
-        )
+        clinical_report(case[0], y_score=case[1], confidence_level=level, **FEW)
         for level in (0.5, 0.99)
     )
     for field in dataclasses.fields(narrow):
@@ -79,9 +75,7 @@ def test_a_higher_confidence_is_a_wider_interval(case):
 
 def test_interval_of_average_precision_is_a_bootstrap_within_classes(case):
     y_true, y_score = case
-    report = classification_report_imbalanced(
-        y_true, y_score=y_score, n_bootstrap=1000, random_state=0
-    )
+    report = clinical_report(y_true, y_score=y_score, n_bootstrap=1000, random_state=0)
     rng = np.random.default_rng(1)
     positive, negative = y_score[y_true == 1], y_score[y_true == 0]
     resampled = [
@@ -97,7 +91,7 @@ def test_interval_of_average_precision_is_a_bootstrap_within_classes(case):
 
 def test_random_state_fixes_the_bootstrap_and_no_global_state_moves(case):
     def interval(random_state):
-        report = classification_report_imbalanced(
+        report = clinical_report(
             case[0], y_score=case[1], n_bootstrap=50, random_state=random_state
         )
         return report.average_precision_interval
@@ -111,8 +105,8 @@ def test_random_state_fixes_the_bootstrap_and_no_global_state_moves(case):
 def test_predictions_alone(case):
     y_true, y_score = case
     y_pred = y_score >= 0.5
-    report = classification_report_imbalanced(y_true == 1, y_pred)
-    scored = classification_report_imbalanced(y_true, y_score=y_score, **FEW)
+    report = clinical_report(y_true == 1, y_pred)
+    scored = clinical_report(y_true, y_score=y_score, **FEW)
     assert report.sensitivity == scored.sensitivity
     assert report.sensitivity_interval == scored.sensitivity_interval
     assert report.threshold is None
@@ -125,7 +119,7 @@ def test_predictions_alone(case):
 
 def test_predictions_need_not_follow_the_scores(case):
     y_true, y_score = case
-    report = classification_report_imbalanced(y_true, y_true, y_score, **FEW)
+    report = clinical_report(y_true, y_true, y_score, **FEW)
     assert report.sensitivity == report.specificity == 1
     assert report.roc_auc < 1
     assert "by the given predictions" in str(report)
@@ -135,30 +129,28 @@ def test_scores_that_are_no_probabilities(case):
     y_true, y_score = case
     logits = np.log(y_score / (1 - y_score))
     with pytest.raises(ValueError, match="Pass threshold=0 for a decision function"):
-        classification_report_imbalanced(y_true, y_score=logits)
-    report = classification_report_imbalanced(
-        y_true, y_score=logits, threshold=0, **FEW
-    )
-    same = classification_report_imbalanced(y_true, y_score=y_score, **FEW)
+        clinical_report(y_true, y_score=logits)
+    report = clinical_report(y_true, y_score=logits, threshold=0, **FEW)
+    same = clinical_report(y_true, y_score=y_score, **FEW)
     assert report.brier_score is None
     changed = {"threshold": 0.5, "brier_score": same.brier_score}
     assert dataclasses.replace(report, **changed) == same
 
 
 def test_nothing_called_positive_or_negative():
-    report = classification_report_imbalanced([0, 0, 1], [0, 0, 0])
+    report = clinical_report([0, 0, 1], [0, 0, 0])
     assert report.positive_predictive_value is None
     assert report.positive_predictive_value_interval is None
     assert report.negative_predictive_value == pytest.approx(2 / 3)
     assert "PPV" not in str(report)
-    report = classification_report_imbalanced([0, 0, 1], [1, 1, 1])
+    report = clinical_report([0, 0, 1], [1, 1, 1])
     assert report.negative_predictive_value is None
     assert report.sensitivity == 1
     assert report.specificity == 0
 
 
 def test_single_positive_case():
-    report = classification_report_imbalanced([0, 0, 1], y_score=[0.1, 0.6, 0.7], **FEW)
+    report = clinical_report([0, 0, 1], y_score=[0.1, 0.6, 0.7], **FEW)
     assert report.roc_auc_interval == report.average_precision_interval == (0, 1)
 
 
@@ -168,7 +160,7 @@ def test_single_positive_case():
 )
 def test_to_dict_survives_json(case, kind, pos_label):
     y_true, y_score = case
-    report = classification_report_imbalanced(
+    report = clinical_report(
         y_true.astype(kind), y_score=y_score, pos_label=pos_label, **FEW
     )
     figures = report.to_dict()
@@ -180,13 +172,13 @@ def test_to_dict_survives_json(case, kind, pos_label):
 
 
 def test_report_cannot_be_changed():
-    report = classification_report_imbalanced([0, 1], [0, 1])
+    report = clinical_report([0, 1], [0, 1])
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.sensitivity = 0.99
 
 
 def test_table_shows_what_the_report_holds(case):
-    report = classification_report_imbalanced(case[0], y_score=case[1], **FEW)
+    report = clinical_report(case[0], y_score=case[1], **FEW)
     table = str(report)
     for line in [
         f"100 cases, 20 of them positive (1, {report.prevalence:.1%})",
@@ -214,4 +206,4 @@ def test_table_shows_what_the_report_holds(case):
 )
 def test_errors(arguments, options, message):
     with pytest.raises(ValueError, match=message):
-        classification_report_imbalanced(*arguments, **options)
+        clinical_report(*arguments, **options)

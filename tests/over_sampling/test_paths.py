@@ -88,7 +88,7 @@ def test_manifest_holds_the_discriminators_scores(files, tmp_path):
     scores = {str(tmp_path / "out" / row["path"]): row["score"] for row in listed}
     for label in ("b", "c"):
         paths = [path for path, k in zip(X[19:], y[19:], strict=True) if k == label]
-        expected = over.translators_[label].score_samples(read(paths))
+        expected = over.translators_[label].realism_score(read(paths))
         got = [scores[path] for path in paths]
         np.testing.assert_allclose(got, expected, atol=1e-6)
         assert len(set(got)) > 1

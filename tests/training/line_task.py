@@ -35,7 +35,7 @@ class LineTask(TrainingTask):
             self.at = (epoch, step)
             self.visited.append(self.at)
             noise = torch.Generator().manual_seed(1000 * epoch + step)
-            rows = self.group.share(range(4))
+            rows = self.process_group.share(range(4))
             x = torch.rand(4, 1, generator=noise)[rows.start : rows.stop]
             yield x, 2 * x
 

@@ -85,7 +85,7 @@ class FailIn(LineTask):
         self.rank, self.how = rank, how
 
     def training_step(self, batch):
-        if self.group.rank == self.rank and self.at == (1, 2):
+        if self.process_group.rank == self.rank and self.at == (1, 2):
             if self.how == "kill":
                 import os
 

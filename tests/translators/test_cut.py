@@ -349,7 +349,7 @@ def test_scores_order_images_by_the_discriminator(fitted, domains):
     pixels = torch.from_numpy(bright).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         expected = fitted.discriminator_t_(pixels).mean(dim=(1, 2, 3))
-    np.testing.assert_allclose(fitted.score_samples(bright), expected, atol=0.02)
+    np.testing.assert_allclose(fitted.realism_score(bright), expected, atol=0.02)
 
 
 def test_in_the_sampler(domains):

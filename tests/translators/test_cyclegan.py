@@ -41,10 +41,10 @@ def test_scores_are_what_the_discriminator_gives(fitted, domains):
     pixels = torch.from_numpy(bright).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         expected = fitted.discriminator_t_(pixels).mean(dim=(1, 2, 3))
-    scores = fitted.score_samples(bright)
+    scores = fitted.realism_score(bright)
     assert scores.shape == (6,)
     np.testing.assert_allclose(scores, expected, atol=0.02)  # bfloat16
-    floats = fitted.score_samples((bright / 255).astype(np.float32))
+    floats = fitted.realism_score((bright / 255).astype(np.float32))
     np.testing.assert_allclose(floats, expected, atol=1e-5)
 
 
@@ -55,12 +55,12 @@ def test_scores_of_feature_rows():
     rows = torch.from_numpy(model.scalers_["target"].transform(X)).float()
     with torch.no_grad():
         expected = model.discriminator_t_(rows)[:, 0]
-    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-5)
+    np.testing.assert_allclose(model.realism_score(X), expected, atol=1e-5)
 
 
 def test_scores_need_a_fit(domains):
     with pytest.raises(NotFittedError):
-        tiny().score_samples(domains[0])
+        tiny().realism_score(domains[0])
 
 
 def bad_callable(n_channels):

@@ -66,7 +66,7 @@ def test_it_learns_in_the_sampler(Recolour, data):
 
 
 def test_without_a_named_discriminator_there_are_no_scores(Recolour):
-    assert not hasattr(Recolour(), "score_samples")
+    assert not hasattr(Recolour(), "realism_score")
 
 
 def test_it_clones_pickles_and_repeats_itself(Recolour, data):

@@ -12,8 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from gansampler._validation import check_labels
-from gansampler.images import ImageSequence
-from gansampler.images._forms import find_form
+from gansampler.images import ImageSequence, find_form
 
 __all__ = [
     "check_pair",

@@ -123,7 +123,9 @@ class ClassificationTask(TrainingTask):
         flips = rng.random((self.n_samples, 2)) < 0.5
         flips &= [self.model.horizontal_flip, self.model.vertical_flip]
         batches = np.split(order, self.starts[1:])[first - 1 :]
-        shares = self.samples.images.prefetch(list(map(self.group.share, batches)))
+        shares = self.samples.images.prefetch(
+            list(map(self.process_group.share, batches))
+        )
         for batch, rows in zip(batches, shares, strict=True):
             self.n_shares = len(batch) // len(rows)
             inputs = self.samples.encode(rows)

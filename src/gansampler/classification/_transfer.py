@@ -15,9 +15,9 @@ from torch import nn
 from gansampler._validation import (
     HasMethods,
     StrOptions,
-    as_it_was_on_failure,
     at_least,
     isolated_rng,
+    restore_on_failure,
     spawn_seeds,
 )
 from gansampler.classification._base import BaseNetworkClassifier
@@ -33,7 +33,7 @@ from gansampler.classification._loss import RowWeights
 from gansampler.classification._network import build_classifier, check_image_size
 from gansampler.classification._task import ClassificationTask
 from gansampler.data._duplicates import warn_near_duplicates
-from gansampler.images._decode import RESIZE
+from gansampler.images import RESIZE
 
 __all__ = ["TransferClassifier"]
 
@@ -244,7 +244,7 @@ class TransferClassifier(BaseNetworkClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @as_it_was_on_failure
+    @restore_on_failure
     def fit(
         self,
         X: Any,

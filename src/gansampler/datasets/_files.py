@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from gansampler.images._decode import decode_file, to_array
+from gansampler.images import decode_file, to_array
 
 __all__ = ["check_image_size", "read_images"]
 

@@ -8,7 +8,21 @@ until a batch is asked for.
 """
 
 from gansampler.images._batches import chunks, flip_chosen
+from gansampler.images._decode import RESIZE, decode_file, to_array
+from gansampler.images._forms import find_form, stack_images
+from gansampler.images._lazy import count_threads
 from gansampler.images._sequence import ImageSequence
 from gansampler.images._shapes import check_image_shape
 
-__all__ = ["ImageSequence", "check_image_shape", "chunks", "flip_chosen"]
+__all__ = [
+    "RESIZE",
+    "ImageSequence",
+    "check_image_shape",
+    "chunks",
+    "count_threads",
+    "decode_file",
+    "find_form",
+    "flip_chosen",
+    "stack_images",
+    "to_array",
+]

@@ -64,7 +64,7 @@ def roc_auc_interval(
 
     See Also
     --------
-    classification_report_imbalanced : The area, its interval and more.
+    clinical_report : The area, its interval and more.
 
     Notes
     -----

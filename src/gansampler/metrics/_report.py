@@ -26,10 +26,10 @@ from gansampler.metrics._intervals import (
 )
 from gansampler.metrics._result import ImbalancedReport
 
-__all__ = ["classification_report_imbalanced"]
+__all__ = ["clinical_report"]
 
 
-def classification_report_imbalanced(
+def clinical_report(
     y_true: ArrayLike,
     y_pred: ArrayLike | None = None,
     y_score: ArrayLike | None = None,
@@ -96,7 +96,7 @@ def classification_report_imbalanced(
     sensitivity_score : One of the figures.
     specificity_score : One of the figures.
     roc_auc_interval : The interval of the area under the ROC curve.
-    imblearn.metrics.classification_report_imbalanced : Figures of every class, with
+    imblearn.metrics.clinical_report : Figures of every class, with
         neither scores nor intervals.
 
     Notes
@@ -124,12 +124,12 @@ def classification_report_imbalanced(
     sensitivity is 0.707; 0.918 is how far a negative answer can be trusted.
 
     >>> import numpy as np
-    >>> from gansampler.metrics import classification_report_imbalanced
+    >>> from gansampler.metrics import clinical_report
     >>> y_true = np.repeat(["malignant", "benign"], [75, 304])
     >>> y_pred = np.repeat(
     ...     ["malignant", "benign", "malignant", "benign"], [53, 22, 59, 245]
     ... )
-    >>> print(classification_report_imbalanced(y_true, y_pred, pos_label="malignant"))
+    >>> print(clinical_report(y_true, y_pred, pos_label="malignant"))
     379 cases, 75 of them positive ('malignant', 19.8%)
     called positive by the given predictions
     <BLANKLINE>

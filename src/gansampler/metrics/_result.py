@@ -10,7 +10,7 @@ __all__ = ["ImbalancedReport"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImbalancedReport:
-    """What `classification_report_imbalanced` found; `print` it for a table.
+    """What `clinical_report` found; `print` it for a table.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ tuple of two floats or None
 
     See Also
     --------
-    classification_report_imbalanced : Computes it.
+    clinical_report : Computes it.
 
     Notes
     -----
@@ -80,8 +80,8 @@ tuple of two floats or None
 
     Examples
     --------
-    >>> from gansampler.metrics import classification_report_imbalanced
-    >>> report = classification_report_imbalanced([0, 0, 0, 1, 1], [0, 0, 1, 1, 0])
+    >>> from gansampler.metrics import clinical_report
+    >>> report = clinical_report([0, 0, 0, 1, 1], [0, 0, 1, 1, 0])
     >>> report.sensitivity, report.false_positives
     (0.5, 1)
     """

@@ -46,7 +46,7 @@ def sensitivity_score(
     See Also
     --------
     specificity_score : Share of the negative cases that were left alone.
-    classification_report_imbalanced : Both, with intervals and more.
+    clinical_report : Both, with intervals and more.
 
     Notes
     -----
@@ -105,7 +105,7 @@ def specificity_score(
     See Also
     --------
     sensitivity_score : Share of the positive cases that were found.
-    classification_report_imbalanced : Both, with intervals and more.
+    clinical_report : Both, with intervals and more.
 
     Notes
     -----

@@ -25,7 +25,7 @@ from typing import Any
 import filelock
 
 from gansampler.exceptions import GANSamplerWarning
-from gansampler.images._lazy import count_threads
+from gansampler.images import count_threads
 from gansampler.over_sampling._disk import (
     checksum,
     checksum_of_file,

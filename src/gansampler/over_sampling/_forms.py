@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gansampler.images._forms import stack_images
+from gansampler.images import stack_images
 
 __all__ = [
     "append_paths",

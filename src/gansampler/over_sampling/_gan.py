@@ -23,8 +23,7 @@ from gansampler._validation import (
     clone_parametrized,
 )
 from gansampler.data import OverSampledDataset
-from gansampler.images import ImageSequence
-from gansampler.images._forms import find_form
+from gansampler.images import ImageSequence, find_form
 from gansampler.over_sampling._forms import (
     append_paths,
     as_array,
@@ -127,7 +126,7 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
     Files are named by class, number and parent, ``malignant/malignant_000012_from_
     ISIC_0001.png``, and written so that each is whole or not there.
     ``manifest.csv`` and ``manifest.json`` list them with label, parent, translator,
-    seed and what the translator's ``score_samples`` gives, if it has a discriminator.
+    seed and what the translator's ``realism_score`` gives, if it has a discriminator.
     The same call with the same integer as `random_state` goes on where one was
     stopped, with the same names and bytes. Memory does not grow with their number.
 

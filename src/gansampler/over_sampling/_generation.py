@@ -13,7 +13,7 @@ import torch
 from gansampler.exceptions import ShortfallError
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._variants import vary_images, vary_rows
-from gansampler.training._progress import Progress
+from gansampler.training import Progress
 
 if TYPE_CHECKING:
     from gansampler.translators import BaseTranslator
@@ -39,7 +39,7 @@ class Chunk:
     digests : list of bytes
         One for each image, by which equal ones are found; empty for feature rows.
     scores : sequence of float, default=None
-        What the translator's ``score_samples`` gives for them, where asked for.
+        What the translator's ``realism_score`` gives for them, where asked for.
     """
 
     start: int

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gansampler._validation import plain
+from gansampler._validation import to_python_scalar
 from gansampler.over_sampling._disk import explained, replace_file
 
 __all__ = ["Journal", "fingerprint", "to_json"]
@@ -28,7 +28,7 @@ def to_json(value: object) -> Any:
 
     Arrays become a digest. Of other objects only the kind is kept.
     """
-    value = plain(value)
+    value = to_python_scalar(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.ndarray):
@@ -36,7 +36,9 @@ def to_json(value: object) -> Any:
         data = value.tolist() if value.dtype.kind in "OUT" else value.tobytes()
         return hashlib.blake2b(repr(data).encode(), digest_size=16).hexdigest()
     if isinstance(value, dict):
-        return {str(plain(key)): to_json(item) for key, item in value.items()}
+        return {
+            str(to_python_scalar(key)): to_json(item) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     return getattr(value, "__name__", type(value).__name__)

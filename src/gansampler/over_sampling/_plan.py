@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from gansampler._validation import nearest_name, plain
+from gansampler._validation import nearest_name, to_python_scalar
 from gansampler.images import ImageSequence
 from gansampler.translators import BaseTranslator, CycleGAN
 
@@ -58,10 +58,10 @@ def make_plan(y: np.ndarray, n_new: Mapping[Any, int], source: object) -> Plan:
             if len(part) < 2:
                 raise ValueError(
                     "A translator needs at least 2 samples of its source and of its "
-                    f"target. To grow class {plain(label)!r} by {n_lacking}, the "
-                    f"{role} has {len(part)}. Collect more, or leave it out: "
-                    "sampling_strategy={label: n_samples, ...} names the classes to "
-                    "grow."
+                    f"target. To grow class {to_python_scalar(label)!r} by "
+                    f"{n_lacking}, the {role} has {len(part)}. Collect more, or leave "
+                    "it out: sampling_strategy={label: n_samples, ...} names the "
+                    "classes to grow."
                 )
         plan[label] = rows
     return plan
@@ -110,8 +110,8 @@ def check_strategy(strategy: object, y: np.ndarray) -> None:
     for label, n_samples in wanted.items():
         if label not in n_held:
             raise ValueError(
-                f"The {{{plain(label)!r}}} target class is/are not present in the "
-                "data. `sampling_strategy` must name labels of y, which are "
+                f"The {{{to_python_scalar(label)!r}}} target class is/are not present "
+                "in the data. `sampling_strategy` must name labels of y, which are "
                 f"{list(n_held)}."
                 f"{nearest_name(label, list(map(str, n_held)))}"
             )
@@ -119,15 +119,16 @@ def check_strategy(strategy: object, y: np.ndarray) -> None:
         if not is_whole:
             raise ValueError(
                 "`sampling_strategy` must give each class a whole number of samples. "
-                f"Got {plain(n_samples)!r} for class {plain(label)!r}, which has "
-                f"{n_held[label]}. Round it."
+                f"Got {to_python_scalar(n_samples)!r} for class "
+                f"{to_python_scalar(label)!r}, which has {n_held[label]}. Round it."
             )
         if n_samples < n_held[label]:
             raise ValueError(
                 "With over-sampling methods, the number of samples in a class should "
                 "be greater or equal to the original number of samples. Originally, "
-                f"there is {n_held[label]} samples and {plain(n_samples)} samples are "
-                f"asked, of class {plain(label)!r}. Ask for more, or leave it out."
+                f"there is {n_held[label]} samples and {to_python_scalar(n_samples)} "
+                f"samples are asked, of class {to_python_scalar(label)!r}. Ask for "
+                "more, or leave it out."
             )
 
 
@@ -154,7 +155,7 @@ def check_translator(
         if tuple(translator.sample_shape_) != tuple(images.sample_shape):
             raise ValueError(
                 "A fitted translator takes samples of the shape that it was fitted "
-                f"on. That for class {plain(label)!r} takes "
+                f"on. That for class {to_python_scalar(label)!r} takes "
                 f"{tuple(translator.sample_shape_)}. Got samples of "
                 f"{tuple(images.sample_shape)}. Resize them, or fit another."
             )
@@ -170,15 +171,15 @@ def _prefit_translator(sampler, label, plan) -> BaseTranslator:
         if len(plan) > 1:
             raise ValueError(
                 "One fitted translator makes one class. Got one for the classes "
-                f"{[plain(grown) for grown in plan]}. Pass a dict label -> fitted "
-                "translator."
+                f"{[to_python_scalar(grown) for grown in plan]}. Pass a dict label -> "
+                "fitted translator."
             )
         return sampler.translator
     if label not in sampler.translator:
         raise ValueError(
             "`translator` must hold a fitted translator for each class to be grown. "
-            f"Class {plain(label)!r} is missing; it has "
-            f"{[plain(known) for known in sampler.translator]}."
+            f"Class {to_python_scalar(label)!r} is missing; it has "
+            f"{[to_python_scalar(known) for known in sampler.translator]}."
         )
     return sampler.translator[label]
 

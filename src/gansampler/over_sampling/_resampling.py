@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils import check_random_state
 
-from gansampler._validation import plain, spawn_seeds
+from gansampler._validation import spawn_seeds, to_python_scalar
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import Chunk, draw_sources, generate
 from gansampler.over_sampling._plan import check_translator, fit_translator, make_plan
@@ -79,7 +79,13 @@ def resample(
         seed = from_first_process(sink.seed(label))
         chosen = draw_sources(len(source), sampler.sampling_strategy_[label], seed)
         make = partial(
-            _make, translator, source, chosen, seed, plain(label), sampler.verbose
+            _make,
+            translator,
+            source,
+            chosen,
+            seed,
+            to_python_scalar(label),
+            sampler.verbose,
         )
         sink.put(label, translator, source_rows[chosen], make)
         sampler.translators_[label] = translator

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gansampler._serialization import comparable_params
-from gansampler._validation import plain
+from gansampler._validation import to_python_scalar
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._encoding import check_channels, estimate_bytes
 from gansampler.over_sampling._folder import OutputFolder
 from gansampler.over_sampling._generation import Chunk
 from gansampler.over_sampling._journal import to_json
 from gansampler.over_sampling._names import folder_names
-from gansampler.training._group import join_group, launched_from_outside
+from gansampler.training import join_group, launched_from_outside
 
 if TYPE_CHECKING:
     from gansampler.over_sampling._gan import GANOverSampler
@@ -137,8 +137,8 @@ class FileSink:
 def _scored(translator: Any, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     """Have the translator score what it made, if it has a discriminator."""
     for chunk in chunks:
-        if hasattr(translator, "score_samples"):
-            scores = translator.score_samples(chunk.samples)
+        if hasattr(translator, "realism_score"):
+            scores = translator.realism_score(chunk.samples)
             chunk.scores = [round(float(score), 6) for score in scores]
         yield chunk
 
@@ -204,7 +204,7 @@ def _settings(
     given = sampler.translator
     many = given if isinstance(given, Mapping) else {"": given}
     translators = {
-        str(plain(label)): comparable_params(translator)
+        str(to_python_scalar(label)): comparable_params(translator)
         if hasattr(translator, "get_params")
         else type(translator).__name__
         for label, translator in many.items()

@@ -4,9 +4,23 @@ It runs a :class:`TrainingTask` and knows no formula of any network.
 """
 
 from gansampler.training._callbacks import Callback
-from gansampler.training._group import Group
+from gansampler.training._process_group import (
+    ProcessGroup,
+    join_group,
+    launched_from_outside,
+)
+from gansampler.training._progress import Progress
 from gansampler.training._task import TrainingTask
 from gansampler.training._tensorboard import TensorBoard
 from gansampler.training._trainer import Trainer
 
-__all__ = ["Callback", "Group", "TensorBoard", "Trainer", "TrainingTask"]
+__all__ = [
+    "Callback",
+    "ProcessGroup",
+    "Progress",
+    "TensorBoard",
+    "Trainer",
+    "TrainingTask",
+    "join_group",
+    "launched_from_outside",
+]

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import nn
 
-from gansampler.training._group import Group
+from gansampler.training._process_group import ProcessGroup
 from gansampler.training._task import TrainingTask
 
 __all__ = [
@@ -76,7 +76,7 @@ def to_device(fabric: Fabric, batch):
 
 
 @contextlib.contextmanager
-def set_up(fabric: Fabric, task: TrainingTask, group: Group) -> Iterator[None]:
+def set_up(fabric: Fabric, task: TrainingTask, group: ProcessGroup) -> Iterator[None]:
     """Put a task on the device, and its networks back on the CPU afterwards."""
     optimizers = dict(task.optimizers)
     for module in task.modules.values():
@@ -84,7 +84,11 @@ def set_up(fabric: Fabric, task: TrainingTask, group: Group) -> Iterator[None]:
     for name, optimizer in optimizers.items():
         wrapped = fabric.setup_optimizers(optimizer)
         task.optimizers[name] = cast(torch.optim.Optimizer, wrapped)
-    task._backward, task.device, task.group = fabric.backward, fabric.device, group
+    task._backward, task.device, task.process_group = (
+        fabric.backward,
+        fabric.device,
+        group,
+    )
     try:
         yield
     finally:

@@ -26,10 +26,10 @@ import torch
 
 from gansampler.exceptions import ProcessFailedError
 
-__all__ = ["be_one", "run_in_processes"]
+__all__ = ["run_in_processes", "run_worker"]
 
 CALL, RESULT, ERROR = "call", "result", "error"
-START = "from gansampler.training._launch import be_one; be_one()"
+START = "from gansampler.training._launch import run_worker; run_worker()"
 SECONDS_BETWEEN_LOOKS = 0.05
 # After one process has failed, so that its fellows can say the same.
 SECONDS_TO_END = 5.0
@@ -146,7 +146,7 @@ def _read(path: Path) -> Any:
     return pickle.loads(path.read_bytes(), buffers=buffers)
 
 
-def be_one() -> None:
+def run_worker() -> None:
     """Be one of the processes."""
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gansampler.exceptions import OutOfMemoryError
-from gansampler.training._group import Group
+from gansampler.training._process_group import ProcessGroup
 from gansampler.training._task import TrainingTask
 
 __all__ = ["batch_size_for", "explain_out_of_memory", "map_rows"]
@@ -30,13 +30,13 @@ def map_rows(
     compute: Callable[[np.ndarray], np.ndarray],
     n_samples: int,
     batch_size: int,
-    group: Group,
+    group: ProcessGroup,
 ) -> np.ndarray:
     """Compute the rows of an array batch by batch; several processes share them out.
 
     The batches are halved where they exhaust a GPU's memory.
     """
-    per_process = -(-n_samples // group.size)
+    per_process = -(-n_samples // group.world_size)
     first = min(group.rank * per_process, n_samples)
     last = min(first + per_process, n_samples)
     batch_size = min(batch_size, max(last - first, 1))
@@ -55,7 +55,7 @@ def map_rows(
             torch.cuda.empty_cache()
             continue
         if result is None:
-            make = np.empty if group.size == 1 else np.zeros
+            make = np.empty if group.world_size == 1 else np.zeros
             result = make((n_samples, *part.shape[1:]), dtype=part.dtype)
         result[start:stop] = part[: stop - start]
         start = stop

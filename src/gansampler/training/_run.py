@@ -54,8 +54,8 @@ class Run:
         checkpoints: Checkpoints | None,
     ) -> None:
         self.task, self.n_epochs, self.progress = task, n_epochs, progress
-        self.group = task.group
-        is_first = self.group.rank == 0
+        self.process_group = task.process_group
+        is_first = self.process_group.rank == 0
         # One process writes and reports for all: their states are the same.
         self.callbacks = (trainer.callbacks or []) if is_first else []
         self.checkpoints = checkpoints if is_first else None
@@ -131,7 +131,7 @@ class Run:
                 losses = self.task.training_step(to_device(fabric, batch))
             detached = {name: loss.detach() for name, loss in losses.items()}
             self._pending.append((self.step, detached))
-            self._n_images += len(batch[0]) * self.group.size
+            self._n_images += len(batch[0]) * self.process_group.world_size
             for callback in self.callbacks:
                 callback.on_step_end(self.task, self.epoch, self.step)
             self.step += 1
@@ -156,7 +156,7 @@ class Run:
     def _end_epoch(self, clock: float) -> None:
         for scheduler in self.task.schedulers:
             scheduler.step()
-        self.group.average_buffers(self.task.modules.values())
+        self.process_group.average_buffers(self.task.modules.values())
         record = self._record()
         enough = self.task.end_epoch(record)
         self._seconds += time.monotonic() - clock
@@ -170,7 +170,7 @@ class Run:
         self.epoch, self.step = self.epoch + 1, 1
         self._sums, self._seconds, self._n_images = {}, 0.0, 0
         self._lr = self._get_lr()
-        (agreed,) = self.group.agree(int(enough))
+        (agreed,) = self.process_group.agree(int(enough))
         self.finished = self.epoch > self.n_epochs or bool(agreed)
 
     def _record(self) -> dict[str, Any]:
@@ -189,7 +189,11 @@ class Run:
 
     def _asks_at(self, step: int) -> bool:
         on_cpu = self.task.device.type == "cpu"
-        return self.group.size == 1 or on_cpu or step % STEPS_BETWEEN_QUESTIONS == 0
+        return (
+            self.process_group.world_size == 1
+            or on_cpu
+            or step % STEPS_BETWEEN_QUESTIONS == 0
+        )
 
     def _ask(self) -> tuple[int, int]:
         """Return the reason to stop, or 0, and whether a snapshot is due, for all."""
@@ -198,7 +202,7 @@ class Run:
         if self.interrupt.asked:
             reason = INTERRUPT
         is_due = now - self._snapshot_time > self.seconds_between_snapshots
-        reason, is_due_now = self.group.agree(reason, int(is_due))
+        reason, is_due_now = self.process_group.agree(reason, int(is_due))
         return reason, is_due_now
 
     def _stop(self, reason: int) -> None:
@@ -218,7 +222,7 @@ class Run:
             how = "the same call goes on from here."
         elif reason == INTERRUPT:
             how = "set `checkpoint_dir` in the trainer to go on from such a point."
-        if self.group.rank == 0:
+        if self.process_group.rank == 0:
             warnings.warn(
                 f"Training stopped {why} in {where}. The networks are usable as they "
                 f"are; {how}",
@@ -248,7 +252,7 @@ class Run:
         self.resume(self._snapshot)
         # In the same order it would end the same way.
         self.task.draw += 1
-        if self.group.rank == 0:
+        if self.process_group.rank == 0:
             warnings.warn(
                 f"Every loss must stay finite. {error} Training goes on, in another "
                 f"order of the data, from the last good state: epoch {self.epoch}, "
@@ -270,7 +274,7 @@ class Run:
         # Processes look at the same steps, whatever their bars show.
         wants_note = self.progress.wants_note
         if len(self._pending) >= STEPS_BETWEEN_CHECKS or (
-            wants_note and self.group.size == 1
+            wants_note and self.process_group.world_size == 1
         ):
             self._check_pending()
         if wants_note:
@@ -287,7 +291,7 @@ class Run:
                 for _, losses in self._pending
             ]
         )
-        values = self.group.mean(values).cpu()
+        values = self.process_group.mean(values).cpu()
         bad = (~torch.isfinite(values)).nonzero()
         if len(bad):
             row, column = bad[0].tolist()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gansampler.training._group import Group
+from gansampler.training._process_group import ProcessGroup
 
 __all__ = ["TrainingTask"]
 
@@ -43,7 +43,7 @@ class TrainingTask(ABC):
     draw : int
         How often the order of the data is to be drawn anew: 0, or 1 after a loss that
         was not finite. Set by the engine.
-    group : Group
+    process_group : ProcessGroup
         The processes that train together; set by the engine.
     device : torch.device
         Where the batches are; set by the engine.
@@ -84,7 +84,7 @@ class TrainingTask(ABC):
     mixed_precision: bool = True
     memory_advice: str = "Lower the batch size."
     draw: int = 0
-    group: Group = Group()
+    process_group: ProcessGroup = ProcessGroup()
     device: torch.device = torch.device("cpu")
     _backward: Callable[[torch.Tensor], None] | None = None
 
@@ -93,7 +93,7 @@ class TrainingTask(ABC):
         """Yield this process's share of an epoch's batches, as tuples of tensors.
 
         Epochs and batches count from 1; a run that is taken up again asks for the
-        batches from `first` on. See :meth:`Group.share` for what a share is.
+        batches from `first` on. See :meth:`ProcessGroup.share` for what a share is.
         """
 
     @abstractmethod
@@ -109,7 +109,7 @@ class TrainingTask(ABC):
                 loss.backward()
             else:
                 self._backward(loss)
-            self.group.average_gradients(
+            self.process_group.average_gradients(
                 p for part in chosen.param_groups for p in part["params"]
             )
             chosen.step()

@@ -27,13 +27,13 @@ from gansampler.training._device import (
     set_up,
     to_device,
 )
-from gansampler.training._group import join_group, launched_from_outside
 from gansampler.training._launch import run_in_processes
 from gansampler.training._memory import (
     batch_size_for,
     explain_out_of_memory,
     map_rows,
 )
+from gansampler.training._process_group import join_group, launched_from_outside
 from gansampler.training._progress import Progress
 from gansampler.training._run import Run
 from gansampler.training._state import Snapshot
@@ -222,7 +222,7 @@ class Trainer(NearestNameMixin, BaseEstimator):
     def _open_checkpoints(
         self, task: TrainingTask, n_epochs: int, description: str
     ) -> Checkpoints | None:
-        if self.checkpoint_dir is None or task.group.rank > 0:
+        if self.checkpoint_dir is None or task.process_group.rank > 0:
             return None
         shapes = {
             f"{name}.{key}": tuple(tensor.shape)

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler._validation import NearestNameMixin, as_it_was_on_failure
+from gansampler._validation import NearestNameMixin, restore_on_failure
 from gansampler.images import ImageSequence
 from gansampler.training import Trainer
 
@@ -40,7 +40,7 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
     A subclass builds and trains its networks in ``_fit(source, target)``, which gets
     two checked :class:`~gansampler.images.ImageSequence`, and names the network that
     translates in ``_forward_network()``. One that has a discriminator of the target
-    domain may name it in ``_discriminator_network()``, for :meth:`score_samples`.
+    domain may name it in ``_discriminator_network()``, for :meth:`realism_score`.
     ``_get_trainer()`` gives its parameter `trainer`, or the default one, and
     ``sample_shape_`` is set before ``_fit``. The base does the rest: images of any
     size from 8 px are padded to the network's ``size_multiple``, if it has one, and
@@ -85,7 +85,7 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
     # Of scikit-learn's kind, by name; what is not named is not checked.
     _parameter_constraints: dict = {}
 
-    @as_it_was_on_failure
+    @restore_on_failure
     def fit(
         self,
         source: npt.ArrayLike | ImageSequence,
@@ -149,7 +149,7 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
         return self._map(self._forward_network, X, "source", decode)
 
     @available_if(_has_discriminator)
-    def score_samples(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
+    def realism_score(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
         """Say how real the discriminator of the target domain finds each sample.
 
         It learns to give 1 for images of the target domain and 0 for translations; a

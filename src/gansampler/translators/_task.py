@@ -205,7 +205,7 @@ class TranslationTask(TrainingTask):
             range(start, min(start + self.batch_size, self.n_in_epoch))
             for start in range(0, self.n_in_epoch, self.batch_size)
         ][first - 1 :]
-        shares = [self.group.share(part) for part in parts]
+        shares = [self.process_group.share(part) for part in parts]
         slices = [slice(share.start, share.stop) for share in shares]
         # Files are decoded while the networks are busy with the batch before.
         ahead = {
@@ -213,7 +213,7 @@ class TranslationTask(TrainingTask):
             for name, order in orders.items()
         }
         for part, chosen in zip(parts, slices, strict=True):
-            self.is_shared = self.group.is_shared(len(part))
+            self.is_shared = self.process_group.is_shared(len(part))
             yield tuple(
                 self._load(name, next(rows), flips[name][chosen])
                 for name, rows in ahead.items()
@@ -232,11 +232,12 @@ class TranslationTask(TrainingTask):
         return np.concatenate(shuffled)[: self.n_in_epoch]
 
     def _check_batch_size(self) -> None:
-        if self.batch_size % self.group.size:
+        world_size = self.process_group.world_size
+        if self.batch_size % world_size:
             raise ValueError(
                 "`batch_size` counts the images of all processes together, and must be "
                 f"a multiple of their number. Got {self.batch_size} for "
-                f"{self.group.size} processes. Pass batch_size={self.group.size}, or a "
+                f"{world_size} processes. Pass batch_size={world_size}, or a "
                 "multiple of it."
             )
 
@@ -256,8 +257,8 @@ class TranslationTask(TrainingTask):
         if not self.is_shared or pool.size == 0:
             return pool.query(fakes)
         n = len(fakes)
-        mixed = pool.query(self.group.gather(fakes.detach()))
-        return mixed[self.group.rank * n : (self.group.rank + 1) * n]
+        mixed = pool.query(self.process_group.gather(fakes.detach()))
+        return mixed[self.process_group.rank * n : (self.process_group.rank + 1) * n]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seed and the pools."""

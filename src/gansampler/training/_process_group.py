@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from gansampler.exceptions import ProcessFailedError
 
-__all__ = ["Group", "join_group", "launched_from_outside"]
+__all__ = ["ProcessGroup", "join_group", "launched_from_outside"]
 
 ERROR_KEY = "gansampler/error"
 # Another process may write a checkpoint or decode its first images meanwhile.
@@ -32,25 +32,25 @@ def launched_from_outside() -> bool:
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-class Group:
+class ProcessGroup:
     """The processes that share a run; here, this one alone.
 
     Attributes
     ----------
     rank : int
         Number of this process, from 0.
-    size : int
+    world_size : int
         Processes.
 
     Examples
     --------
-    >>> from gansampler.training import Group
-    >>> Group().share([4, 1, 3])
+    >>> from gansampler.training import ProcessGroup
+    >>> ProcessGroup().share([4, 1, 3])
     [4, 1, 3]
     """
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
     def share(self, rows):
         """Return this process's share of the rows of a batch: a run of them, in order.
@@ -58,14 +58,14 @@ class Group:
         A batch that can not be divided evenly is computed whole by each process, which
         gives every one the gradient of the whole.
         """
-        if len(rows) % self.size:
+        if len(rows) % self.world_size:
             return rows
-        n = len(rows) // self.size
+        n = len(rows) // self.world_size
         return rows[self.rank * n : (self.rank + 1) * n]
 
     def is_shared(self, n_rows: int) -> bool:
         """Whether a batch of so many rows is divided."""
-        return self.size > 1 and n_rows % self.size == 0
+        return self.world_size > 1 and n_rows % self.world_size == 0
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace each gradient by its mean over the processes."""
@@ -93,11 +93,11 @@ class Group:
         return value
 
 
-class _Distributed(Group):
+class _Distributed(ProcessGroup):
     """The processes of torch's default process group."""
 
     def __init__(self) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         chosen = [p for p in parameters if p.requires_grad]
@@ -113,13 +113,13 @@ class _Distributed(Group):
             parameter.grad = part.view_as(parameter)
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        parts = [torch.empty_like(tensor) for _ in range(self.world_size)]
         dist.all_gather(parts, tensor.contiguous())
         return torch.cat(parts)
 
     def mean(self, tensor: torch.Tensor) -> torch.Tensor:
         dist.all_reduce(tensor)
-        return tensor.div_(self.size)
+        return tensor.div_(self.world_size)
 
     def add_arrays(self, array: np.ndarray) -> None:
         dist.all_reduce(torch.from_numpy(array))
@@ -142,7 +142,7 @@ class _Distributed(Group):
 
 
 @contextlib.contextmanager
-def join_group() -> Iterator[Group]:
+def join_group() -> Iterator[ProcessGroup]:
     """Give the group of this process, and end all of it where one process fails.
 
     Raises
@@ -151,7 +151,7 @@ def join_group() -> Iterator[Group]:
         If another process of the group has failed, with its message.
     """
     if not launched_from_outside():
-        yield Group()
+        yield ProcessGroup()
         return
     if not dist.is_initialized():
         # Arrays and flags go by the CPU, gradients by the device.
