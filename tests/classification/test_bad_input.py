@@ -54,7 +54,7 @@ CASES = {
     "tensor": (torch.zeros(10, 3, 32, 32), Y, {}, "Got a torch tensor.*permute"),
     "first": (X.transpose(0, 3, 1, 2), Y, {}, "like channels first. Pass X.transpose"),
     "shape": (X, Y, {"image_shape": (32, 32, 1)}, "Got .32, 32, 1. for images.*Leave"),
-    "small": (X[:, :12, :12], Y, {}, "smallest that squeezenet1_1 .*17 px. Got 12 .*R"),
+    "small": (X[:, :12, :12], Y, {}, "that squeezenet1_1 .*17 px. Got 12 .*Resize"),
     "short": (X, Y[:8], {}, "inconsistent numbers of samples: .10, 8."),
     "no labels": (X, None, {}, "requires y to be passed, but the target y is None"),
     "one label": (X, "a", {}, "one label for each sample. Got one value of type str"),
@@ -116,7 +116,7 @@ def test_messages_of_predict(case, fitted):
 @pytest.mark.parametrize("data", [3, X, (X, Y, Y), (X,), "ab"])
 def test_validation_data_must_be_a_pair(data):
     starts = CountStarts()
-    with pytest.raises(ValueError, match=r"must be a pair.*\(dataset, None\)"):
+    with pytest.raises(ValueError, match=r"must be a pair of.*\(dataset, None\)"):
         classifier(starts).fit(X, Y, validation_data=data)
     assert starts.n_starts == 0
 

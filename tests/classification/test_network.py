@@ -9,8 +9,12 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from gansampler import build_classifier
 from gansampler.classification import ClassifierNetwork
-from gansampler.classification._backbones import VisionTransformerBackbone
-from gansampler.classification._network import build_from_state, check_image_size
+from gansampler.classification._backbones import (
+    VisionTransformerBackbone,
+    build_backbone,
+    check_image_size,
+)
+from gansampler.classification._network import add_head
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -29,6 +33,12 @@ LINEAR_LAYERS = {
     "swin_t": "head",
     "convnext_tiny": "classifier.2",
 }
+
+
+def build_random(name, n_classes, state=None):
+    mean, std = IMAGENET
+    backbone = build_backbone(name, in_channels=3, mean=mean, std=std, state=state)
+    return add_head(backbone, n_classes)
 
 
 def random_images(size, n_channels=3):
@@ -105,7 +115,7 @@ def test_features_of_a_model_without_linear_layer(tmp_path):
 )
 def test_sizes_of_large_models(name, n_features, size):
     with torch.device("meta"):
-        network = build_from_state(name, 4, 3, *IMAGENET, None)
+        network = build_random(name, 4)
         images = torch.zeros(2, 3, size, size)
     assert network.head.in_features == n_features
     assert network(images).shape == (2, 4)
@@ -155,7 +165,7 @@ def test_vision_transformer_continues_images_to_whole_patches():
 def test_weights_of_a_vision_transformer_set_its_grid():
     with torch.device("meta"):
         state = torchvision.models.vit_b_32(image_size=96).state_dict()
-        network = build_from_state("vit_b_32", 2, 3, *IMAGENET, state)
+        network = build_random("vit_b_32", 2, state)
     assert network.backbone.encoder.pos_embedding.shape[1] == 3 * 3 + 1
 
 
@@ -209,9 +219,9 @@ def test_counts_must_be_positive(wrong):
 )
 def test_too_small_images_name_the_smallest_size(name, smallest):
     with torch.device("meta"):
-        network = build_from_state(name, 2, 3, *IMAGENET, None)
+        network = build_random(name, 2)
     check_image_size(network, name, (smallest, smallest, 3))
-    rule = f"smallest that {name} takes are of {smallest} x {smallest} px. Got 12 x 64"
+    rule = f"images that {name} accepts are {smallest} x {smallest} px. Got 12 x 64"
     with pytest.raises(ValueError, match=rule):
         check_image_size(network, name, (12, 64, 3))
 

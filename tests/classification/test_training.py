@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gansampler import FocalLoss
 from gansampler.classification import ClassifierNetwork
-from gansampler.classification._loss import RowWeights, WeightedLoss
+from gansampler.classification._task import LossWeights, WeightedLoss
 from gansampler.exceptions import GANSamplerWarning
 
 BATCH_NORM = "shufflenet_v2_x0_5"
@@ -58,15 +58,17 @@ def test_weights_are_those_of_scikit_learn(rows, class_weight, weighted):
     _, y = rows
     sample_weight = np.random.default_rng(0).random(len(y)) if weighted else None
     classes, target = np.unique(y, return_inverse=True)
-    weights = RowWeights(class_weight, classes, target, sample_weight)
+    weights = LossWeights(class_weight, classes, target, sample_weight)
     factor = 1.0 if sample_weight is None else sample_weight
     if class_weight == "balanced":
         totals = np.bincount(target, weights=np.broadcast_to(factor, len(y)))
         expected = factor / totals[target]
     else:
         expected = factor * compute_sample_weight(class_weight, y)
-    np.testing.assert_allclose(weights.by_row, expected / expected.mean(), rtol=1e-6)
-    ratio = weights.by_class[2] / weights.by_class[0]
+    np.testing.assert_allclose(
+        weights.per_sample, expected / expected.mean(), rtol=1e-6
+    )
+    ratio = weights.per_class[2] / weights.per_class[0]
     by_row = expected / factor
     assert float(ratio) == pytest.approx((by_row[y == 9] / by_row[y == 3][0])[0])
 
@@ -125,7 +127,7 @@ def test_custom_loss_with_weights(make, rows):
     assert custom.loss.reduction == "mean"
     named = make(gamma=1.0).fit(X, y, weight)
     assert np.array_equal(custom.predict_proba(X), named.predict_proba(X))
-    with pytest.raises(ValueError, match="one value a sample"):
+    with pytest.raises(ValueError, match="one value per sample"):
         make(loss=NoReduction()).fit(X, y, weight)
     with pytest.raises(ValueError, match="`reduction` of a custom"):
         make(loss=FocalLoss(reduction="mean_positive")).fit(X, y, weight)

@@ -191,7 +191,7 @@ def test_one_class_is_refused(make, data):
 @pytest.mark.filterwarnings("ignore:.*near-duplicates")
 def test_errors_say_what_to_do(make, data, fitted):
     X, y = data
-    with pytest.raises(ValueError, match="smallest that squeezenet1_1 take"):
+    with pytest.raises(ValueError, match="smallest images that squeezenet1_1 accepts"):
         make().fit(X[:, :12, :12], y)
     with pytest.raises(
         ValueError, match=r"fitted on, \(32, 32, 3\)\. Got \(24, 32, 3\)"
@@ -205,9 +205,9 @@ def test_errors_say_what_to_do(make, data, fitted):
         make(optimizer="sgd").fit(X, y)
     with pytest.raises(ValueError, match="must not be negative"):
         make().fit(X, y, sample_weight=-np.ones(20))
-    with pytest.raises(ValueError, match="one number a sample"):
+    with pytest.raises(ValueError, match="one number per sample"):
         make().fit(X, y, sample_weight=np.ones(19))
-    with pytest.raises(ValueError, match="Some class of positive weight"):
+    with pytest.raises(ValueError, match="in a class of positive weight"):
         make(class_weight={"benign": 0.0, "malignant": 0.0}).fit(X, y)
     with pytest.raises(TypeError, match="torch tensor"):
         make().fit(torch.from_numpy(X), y)
