@@ -1,6 +1,7 @@
 """What a user of the classifier is told of bad input, before anything is trained."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -135,3 +136,17 @@ def test_a_failed_fit_leaves_the_fitted_classifier_as_it_was():
         estimator.fit(X[:, :24, :24], ["q"] * 10)
     assert estimator.classes_.tolist() == ["a", "b"]
     assert np.array_equal(estimator.predict_proba(X), expected)
+
+
+def test_a_failed_fit_leaves_the_features_as_they_were():
+    frame = pd.DataFrame(F[:, 0, :4, 0], columns=list("abcd"))
+    estimator = classifier().fit(frame, Y)
+    state = dict(vars(estimator))
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        estimator.fit(frame[["a", "b"]], ["q"] * 10)
+    with pytest.raises(ValueError, match="Pass a number as `lr`"):
+        estimator.set_params(optimizer="sgd").fit(X, Y)
+    estimator.set_params(optimizer="adamw")
+    assert vars(estimator) == state
+    assert estimator.n_features_in_ == 4
+    assert estimator.feature_names_in_.tolist() == list("abcd")

@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler import FocalLoss
+from gansampler import FocalLoss, Trainer
 from gansampler.classification import ClassifierNetwork
 from gansampler.classification._task import LossWeights, WeightedLoss
 from gansampler.exceptions import GANSamplerWarning
@@ -286,3 +286,69 @@ def test_validation_images_that_are_training_images_are_told(make, data):
     model = make(BATCH_NORM, n_epochs=1)
     with pytest.warns(GANSamplerWarning, match="^2 of 3 validation images are near-"):
         model.fit(X[3:], y[3:], validation_data=(X[2:5], y[2:5]))
+
+
+def test_a_class_without_weight_counts_as_absent(make, rows):
+    """In scikit-learn, weight 0 means the same as leaving the sample out."""
+    X, y = rows
+    present = y != 9
+    weight = np.arange(1, len(y) + 1) * present
+    classes, target = np.unique(y, return_inverse=True)
+    weights = LossWeights("balanced", classes, target, weight)
+    without = LossWeights("balanced", classes[:2], target[present], weight[present])
+    assert torch.equal(weights.per_class[:2], without.per_class)
+    assert weights.per_class[2] == 0
+    assert not weights.per_sample[~present].any()
+    model = make(class_weight="balanced", n_epochs=10).fit(X, y, weight)
+    assert model.score(X, y, weight) > 0.8
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("images", [False, True])
+@pytest.mark.filterwarnings("ignore:.*near-duplicates")
+def test_validation_in_double_precision(make, rows, data, images):
+    X, y = data if images else rows
+    trainer = Trainer(accelerator="cpu", precision="64-true")
+    model = make(loss="cross_entropy", trainer=trainer, patience=1)
+    model.fit(X, y, validation_data=(X, y))
+    p = model.predict_proba(X)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    losses = [record["val_loss"] for record in model.history_]
+    assert min(losses) == pytest.approx(-np.log(p).mean(), rel=1e-6)
+
+
+def test_a_step_in_double_precision(make, rows):
+    X, y = rows
+    trainer = Trainer(accelerator="cpu", precision="64-true")
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.3, 0.5, 1.7]))
+    settings = {"optimizer": "sgd", "batch_size": len(y), "loss": loss}
+    model = make(n_epochs=1, lr=0.1, trainer=trainer, **settings).fit(X, y)
+    start = make(n_epochs=1, lr=1e-30, trainer=trainer, **settings).fit(X, y).network_
+    scaled = torch.from_numpy(StandardScaler().fit_transform(X)).float().double()
+    target = torch.from_numpy(np.searchsorted([3, 5, 9], y))
+    loss.double()(start(scaled), target).backward()
+    with torch.no_grad():
+        expected = 0.999 * start.weight - 0.1 * start.weight.grad
+    torch.testing.assert_close(model.network_.weight, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize(
+    ("reduction", "weighted"), [("sum", False), ("sum", True), ("mean", True)]
+)
+def test_two_processes_take_the_steps_of_one(make, rows, reduction, weighted):
+    """Batches of 8 are divided, the last one of 7 is not. SGD sees the scale."""
+    X, y = rows
+    sample_weight = np.arange(len(y)) % 3 + 1.0 if weighted else None
+    one, two = (
+        make(
+            loss=nn.CrossEntropyLoss(reduction=reduction),
+            optimizer="sgd",
+            lr=0.01,
+            trainer=Trainer(accelerator="cpu", precision="64-true", devices=devices),
+        ).fit(X, y, sample_weight, validation_data=(X[::2], y[::2]))
+        for devices in (1, 2)
+    )
+    torch.testing.assert_close(two.network_.weight, one.network_.weight)
+    for a, b in zip(one.history_, two.history_, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6)
+        assert b["val_loss"] == pytest.approx(a["val_loss"], rel=1e-6)
