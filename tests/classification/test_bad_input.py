@@ -1,4 +1,4 @@
-"""What a user of the classifier is told of bad input, before anything is trained."""
+"""Bad input raises an error with a remedy before anything is trained."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def with_value(value, array=F):
     return array
 
 
-# X, y, parameters and the message: the rule, what was given, what to do.
+# X, y, parameters, and the message: the rule, what was given, and what to do.
 CASES = {
     "empty": (X[:0], [], {}, "0 sample.* while a minimum of 1 is required"),
     "none": (None, Y, {}, "`X` must hold images.* Got None. Pass"),
@@ -76,7 +76,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_message_and_nothing_lost(case):
+def test_message_and_no_side_effects(case):
     images, y, params, message = CASES[case]
     before = repr(images), repr(y)
     starts = CountStarts()

@@ -14,8 +14,8 @@ from gansampler import Trainer, TransferClassifier
 
 EXPECTED_FAILED_CHECKS = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "A row of weight 2 is met once an epoch, its two copies in different batches: "
-        "the losses are equal, the order of the steps is not."
+        "A sample of weight 2 is in one batch of an epoch, and its two copies are in "
+        "different batches. The losses are equal, but the steps are not."
     )
 }
 
@@ -32,7 +32,7 @@ EXPECTED_FAILED_CHECKS = {
     expected_failed_checks=lambda estimator: EXPECTED_FAILED_CHECKS,
 )
 def test_scikit_learn_contract(estimator, check):
-    # It is on the feature rows of the checks: images have no two-dimensional form.
+    # The checks use feature rows, because their data are two-dimensional.
     check(estimator)
 
 

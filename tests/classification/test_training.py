@@ -20,14 +20,14 @@ BATCH_NORM = "shufflenet_v2_x0_5"
 
 
 class NoReduction(nn.Module):
-    """A loss that can not give one value a sample."""
+    """A loss that cannot return one value per sample."""
 
     def forward(self, logits, target):
         return F.cross_entropy(logits, target)
 
 
 def noise(n_samples, n_features=5, n_classes=2, seed=0):
-    """Labels that nothing predicts: validation losses rise soon."""
+    """Features that do not predict the labels: the validation loss soon rises."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n_samples, n_features)), rng.integers(
         0, n_classes, n_samples
@@ -35,7 +35,7 @@ def noise(n_samples, n_features=5, n_classes=2, seed=0):
 
 
 def first_loss(model, X, y, sample_weight=None):
-    """Loss of all samples before any step."""
+    """Loss of all samples before the first step."""
     model = clone(model).set_params(n_epochs=1, batch_size=len(y))
     return model.fit(X, y, sample_weight).history_[0]["loss"]
 
@@ -111,7 +111,7 @@ def test_custom_losses(make, rows):
     np.testing.assert_allclose(custom.predict_proba(X), expected, rtol=1e-5)
     without = make(loss=NoReduction()).fit(X, y)
     np.testing.assert_allclose(without.predict_proba(X), expected, rtol=1e-5)
-    # Its reduction counts.
+    # The reduction of the module is used.
     model = make(loss=nn.CrossEntropyLoss(reduction="sum"))
     mean = first_loss(make(loss="cross_entropy"), X, y)
     assert first_loss(model, X, y) == pytest.approx(len(y) * mean, rel=1e-5)
@@ -133,7 +133,7 @@ def test_custom_loss_with_weights(make, rows):
         make(loss=FocalLoss(reduction="mean_positive")).fit(X, y, weight)
 
 
-def test_freeze_keeps_the_backbone_to_the_bit(make, data, tmp_path):
+def test_freeze_keeps_the_backbone_exactly(make, data, tmp_path):
     X, y = data
     state = torchvision.models.get_model(BATCH_NORM, weights=None).state_dict()
     torch.save(state, tmp_path / "weights.pth")
@@ -151,7 +151,7 @@ def test_freeze_keeps_the_backbone_to_the_bit(make, data, tmp_path):
 def test_early_stopping_takes_the_best_epoch(make):
     X, y = noise(40)
     X_val, y_val = noise(30, seed=1)
-    # Something to learn first, and much to learn by heart.
+    # Some labels can be predicted, and many can only be memorised.
     y[:25], y_val[:20] = X[:25, 0] > 0, X_val[:20, 0] > 0
     model = make(patience=4, n_epochs=200, lr=0.03, loss="cross_entropy")
     model.fit(X, y, validation_data=(X_val, y_val))
@@ -161,7 +161,7 @@ def test_early_stopping_takes_the_best_epoch(make):
     assert len(losses) == best + 1 + 4
     p = model.predict_proba(X_val)[np.arange(30), y_val]
     assert -np.log(p).mean() == pytest.approx(losses[best], rel=1e-5)
-    # Without patience the last epoch counts.
+    # Without patience, the last epoch is used.
     last = make(n_epochs=len(losses), lr=0.03, loss="cross_entropy")
     last.fit(X, y, validation_data=(X_val, y_val))
     p = last.predict_proba(X_val)[np.arange(30), y_val]
@@ -272,7 +272,7 @@ def test_flips(make, flips, monkeypatch):
     ).fit(X, np.arange(12) % 2)
     originals = torch.from_numpy(X).permute(0, 3, 1, 2) * 2 - 1
     axes = [axis for axis, flip in ((3, horizontal), (2, vertical)) if flip]
-    # The first call is the dry run, of no numbers.
+    # The first call computes shapes only.
     counts = [
         sum(any(torch.equal(image, other) for other in variant) for image in seen[-1])
         for variant in (originals, *(originals.flip(axis) for axis in axes))
@@ -281,7 +281,7 @@ def test_flips(make, flips, monkeypatch):
     assert min(counts) > 0
 
 
-def test_validation_images_that_are_training_images_are_told(make, data):
+def test_near_duplicates_in_validation_data_raise_a_warning(make, data):
     X, y = data
     model = make(BATCH_NORM, n_epochs=1)
     with pytest.warns(GANSamplerWarning, match="^2 of 3 validation images are near-"):

@@ -17,7 +17,7 @@ from gansampler.exceptions import ModelFileError
 BATCH_NORM = "shufflenet_v2_x0_5"
 
 
-def test_learns_eight_images_by_heart(make):
+def test_memorises_eight_images(make):
     rng = np.random.default_rng(3)
     X = rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     y = np.array([0, 1] * 4)
@@ -48,7 +48,7 @@ def test_fitted_state_and_outputs(fitted, data):
     odds = probabilities[:, 1] / probabilities[:, 0]
     np.testing.assert_allclose(np.log(odds), decision, rtol=1e-9)
     assert np.array_equal(fitted.predict(X) == "malignant", decision > 0)
-    # Against the module itself.
+    # Compared with the module.
     with torch.no_grad():
         batch = torch.from_numpy(X).permute(0, 3, 1, 2) / 127.5 - 1
         logits = fitted.network_(batch)

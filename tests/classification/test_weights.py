@@ -1,4 +1,4 @@
-"""Where weights come from, and what is said when they do not."""
+"""Pretrained weights, and the errors if they cannot be loaded."""
 
 from urllib.error import URLError
 
@@ -23,7 +23,7 @@ def state():
 
 @pytest.fixture
 def torch_home(tmp_path, monkeypatch):
-    """An empty cache, and no network behind it."""
+    """An empty cache of weights, without a network connection."""
 
     def download_url_to_file(url, *args, **kwargs):
         raise URLError("Name or service not known")
@@ -48,12 +48,12 @@ def test_failed_download_names_the_alternatives(torch_home):
     file = torch_home / "hub" / "checkpoints" / OFFICIAL.rsplit("/", 1)[1]
     for part in ("weights=None", "state dict", "TORCH_HOME", OFFICIAL, str(file)):
         assert part in message
-    # What other code catches when a network is not there.
+    # Other code catches OSError if there is no network connection.
     assert isinstance(caught.value, OSError)
 
 
 @pytest.mark.parametrize("weights", ["DEFAULT", "IMAGENET1K_V1"])
-def test_file_where_the_message_says_is_taken(torch_home, state, weights):
+def test_a_file_in_the_folder_of_the_message_is_used(torch_home, state, weights):
     folder = torch_home / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(state, folder / OFFICIAL.rsplit("/", 1)[1])
@@ -98,7 +98,7 @@ def test_saved_classifier_serves_as_weights(tmp_path, fitted):
     assert_has_weights(other, fitted.network_.backbone.state_dict())
 
 
-def test_files_without_batch_counters_are_taken(tmp_path, state):
+def test_files_without_batch_counters_are_accepted(tmp_path, state):
     old = {k: v for k, v in state.items() if "num_batches_tracked" not in k}
     torch.save(old, tmp_path / "weights.pth")
     assert_has_weights(
@@ -122,7 +122,7 @@ def test_another_models_state_dict_is_refused(tmp_path, state):
         build_classifier("resnet18", 2, weights=tmp_path / "weights.pth")
 
 
-def test_files_that_hold_no_state_dict(tmp_path, state):
+def test_files_without_a_state_dict(tmp_path, state):
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "text.safetensors").write_text("hello")
     for name in ("text.pth", "text.safetensors"):

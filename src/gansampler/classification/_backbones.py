@@ -52,8 +52,8 @@ class Backbone(NamedTuple):
     norm: nn.Module
     n_features: int
     # Of each channel, for values in [0, 1].
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Sequence[float]
+    std: Sequence[float]
 
 
 def check_backbone(name: object) -> str:
@@ -107,31 +107,28 @@ def build_backbone(
     ModelFileError
         If the state dict does not fit the model.
     """
-    has_own_names = state is not None and _has_own_names(state)
+    has_own_names = state is not None and {"mean", "std"} <= state.keys()
     options = BUILD_OPTIONS.get(name, {})
     if state is not None and name.startswith("vit_"):
         options = _get_grid(state, "backbone." if has_own_names else "")
     model = get_model(name, weights=None, **options)
-    tensors = nn.ModuleDict(
-        {"backbone": _get_layers(name, model), "norm": _get_norm(model)}
-    )
-    torchvision_names = {
-        id(tensor): key for key, tensor in model.state_dict(keep_vars=True).items()
+    layers, norm = _get_layers(name, model), _get_norm(model)
+    tensors = nn.ModuleDict({"backbone": layers, "norm": norm})
+    names = {id(t): key for key, t in model.state_dict(keep_vars=True).items()}
+    names_in_state = {
+        key: key if has_own_names else names[id(t)]
+        for key, t in tensors.state_dict(keep_vars=True).items()
     }
-    names = {
-        key: key if has_own_names else torchvision_names[id(tensor)]
-        for key, tensor in tensors.state_dict(keep_vars=True).items()
-    }
-    layers, norm = tensors["backbone"], tensors["norm"]
     if in_channels != 3:
         _replace_first_convolution(layers, in_channels)
     shape = _compute_shape(layers, (2, in_channels, COMMON_SIDE, COMMON_SIDE))
     if state is not None:
-        if has_own_names:
-            mean, std = (_get_statistic(state, key) for key in ("mean", "std"))
         first = f"backbone.{_find_first_convolution(layers)}.weight"
-        _load_pretrained(tensors, names, state, first)
-    mean, std = (_fit_to_channels(values, in_channels) for values in (mean, std))
+        _load_pretrained(tensors, names_in_state, state, first)
+        if has_own_names:
+            mean, std = (state[key].flatten().tolist() for key in ("mean", "std"))
+    if len(mean) != in_channels:
+        mean, std = ([sum(v) / len(v)] * in_channels for v in (mean, std))
     return Backbone(layers, norm, shape[1], mean, std)
 
 
@@ -246,16 +243,6 @@ def _replace_first_convolution(layers: nn.Module, in_channels: int) -> None:
     layers.set_submodule(name, new)
 
 
-def _fit_to_channels(values: Sequence[float], in_channels: int) -> tuple[float, ...]:
-    if len(values) == in_channels:
-        return tuple(values)
-    return (sum(values) / len(values),) * in_channels
-
-
-def _has_own_names(state: State) -> bool:
-    return any(name.startswith("backbone.") for name in state)
-
-
 def _get_grid(state: State, prefix: str) -> dict[str, int]:
     """Return the image size that the weights of a vision transformer are for."""
     positions = state.get(f"{prefix}encoder.pos_embedding")
@@ -263,16 +250,6 @@ def _get_grid(state: State, prefix: str) -> dict[str, int]:
     if positions is None or filters is None:
         return {}
     return {"image_size": math.isqrt(positions.shape[1] - 1) * filters.shape[-1]}
-
-
-def _get_statistic(state: State, name: str) -> list[float]:
-    if name not in state:
-        raise ModelFileError(
-            "`weights` with names that begin with 'backbone.' must have the tensors "
-            f"'mean' and 'std' too. {name!r} is missing. Save the state dict of the "
-            "whole network."
-        )
-    return state[name].flatten().tolist()
 
 
 def _load_pretrained(

@@ -22,7 +22,6 @@ from gansampler._validation import NearestNameMixin, isolated_rng, to_python_sca
 from gansampler.classification._backbones import build_backbone
 from gansampler.classification._data import encode_samples
 from gansampler.classification._network import ClassifierNetwork, add_head
-from gansampler.classification._weights import get_normalisation
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence, find_form
 from gansampler.training import Trainer
@@ -40,7 +39,6 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
     """Prediction with a fitted `network_`, for images or for feature rows."""
 
     backbone: str
-    weights: str | os.PathLike[str] | None
     image_shape: tuple[int, ...] | None
     path_column: Any
     resize: Any
@@ -203,13 +201,9 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
             if self.scaler_ is not None:
                 network = nn.Linear(n_inputs, n_classes)
             else:
-                mean, std = get_normalisation(self.backbone, self.weights)
+                # The mean and the standard deviation are among the tensors.
                 backbone = build_backbone(
-                    self.backbone,
-                    in_channels=n_inputs,
-                    mean=mean,
-                    std=std,
-                    state=tensors,
+                    self.backbone, in_channels=n_inputs, mean=(), std=(), state=tensors
                 )
                 network = add_head(backbone, n_classes)
         network.load_state_dict(tensors)

@@ -59,13 +59,11 @@ def check_pair(data: object) -> tuple[Any, Any]:
     """Return validation samples and labels if they are given as a pair."""
     if isinstance(data, tuple | list) and len(data) == 2:
         return data[0], data[1]
-    got = type(data).__name__
-    if isinstance(data, tuple | list):
-        got += f" of length {len(data)}"
+    got = f" of length {len(data)}" if hasattr(data, "__len__") else ""
     raise ValueError(
-        "`validation_data` must be a pair of samples and labels. Got a "
-        f"{got}. Pass validation_data=(X_val, y_val), or (dataset, None) for a torch "
-        "data set."
+        "`validation_data` must be a pair of samples and labels. Got "
+        f"{type(data).__name__}{got}. Pass validation_data=(X_val, y_val), or "
+        "(dataset, None) for a torch data set."
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,11 @@ from gansampler.training import TrainingTask
 __all__ = ["ClassificationTask", "LossWeights", "WeightedLoss"]
 
 LR_FACTOR = 0.1
-MOMENTUM = 0.9
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "adadelta": torch.optim.Adadelta,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
 }
 
 
@@ -206,14 +207,7 @@ class ClassificationTask(TrainingTask):
             network.requires_grad_(False)
             network.get_submodule("head").requires_grad_(True)
         trained = [p for p in network.parameters() if p.requires_grad]
-        optimizer_: torch.optim.Optimizer
-        if optimizer == "sgd":
-            optimizer_ = torch.optim.SGD(
-                trained, lr=lr, momentum=MOMENTUM, weight_decay=weight_decay
-            )
-        else:
-            make = OPTIMIZERS[optimizer]
-            optimizer_ = make(trained, lr=lr, weight_decay=weight_decay)
+        optimizer_ = OPTIMIZERS[optimizer](trained, lr=lr, weight_decay=weight_decay)
         self.modules = {"network": network}
         self.optimizers = {"optimizer": optimizer_}
         self.schedulers = []

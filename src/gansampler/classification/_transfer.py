@@ -330,19 +330,16 @@ class TransferClassifier(BaseNetworkClassifier):
             warn_near_duplicates(images, images_val)
             target_val = encode_labels(images_val, y_val, encoder.transform)
             validation = Samples(images_val, self.scaler_, target_val)
-        loss_weights = LossWeights(self.class_weight, self.classes_, target, weight)
+        weights = LossWeights(self.class_weight, self.classes_, target, weight)
+        is_weighted = weights.per_sample is not None
         rng = check_random_state(self.random_state)
         init_seed, data_seed = spawn_seeds(rng, 2)
         with isolated_rng(init_seed):
             self.network_ = self._build_network()
             task = ClassificationTask(
                 self.network_,
-                WeightedLoss(
-                    self.loss,
-                    self.gamma,
-                    weighted=loss_weights.per_sample is not None,
-                ),
-                loss_weights,
+                WeightedLoss(self.loss, self.gamma, weighted=is_weighted),
+                weights,
                 Samples(images, self.scaler_, target),
                 validation,
                 optimizer=self.optimizer,
