@@ -256,7 +256,7 @@ def _load_pretrained(
     tensors: nn.Module, names: dict[str, str], state: State, first: str
 ) -> None:
     """Load a state dict; `names` maps names in `tensors` to names in `state`."""
-    found = {own: state[name] for own, name in names.items() if name in state}
+    found = {key: state[name] for key, name in names.items() if name in state}
     expected = tensors.state_dict()
     in_channels = expected[first].shape[1]
     if first in found and found[first].shape[1] != in_channels:
@@ -265,13 +265,13 @@ def _load_pretrained(
     # Old files do not have this counter, and inference does not need it.
     missing = [
         name
-        for own, name in names.items()
-        if own not in found and not own.endswith("num_batches_tracked")
+        for key, name in names.items()
+        if key not in found and not key.endswith("num_batches_tracked")
     ]
     wrong = [
-        f"{names[own]} {tuple(tensor.shape)}, not {tuple(expected[own].shape)}"
-        for own, tensor in found.items()
-        if tensor.shape != expected[own].shape
+        f"{names[key]} {tuple(tensor.shape)}, not {tuple(expected[key].shape)}"
+        for key, tensor in found.items()
+        if tensor.shape != expected[key].shape
     ]
     if missing or wrong:
         raise ModelFileError(
@@ -290,7 +290,7 @@ def check_image_size(network: nn.Module, backbone: str, shape: tuple[int, ...]) 
     Parameters
     ----------
     network : Module
-        The network, which is not run on real numbers here.
+        The network. Only shapes are computed with it, no values.
     backbone : str
         Name of its backbone, for the message.
     shape : tuple of (height, width, n_channels)
