@@ -1,6 +1,6 @@
 """A fitted network classifier: prediction, embedding, saving and loading.
 
-Layer rule: knows no parameter of training.
+It trains nothing: the classifiers that inherit from it do.
 """
 
 from __future__ import annotations

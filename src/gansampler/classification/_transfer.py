@@ -137,7 +137,7 @@ class TransferClassifier(BaseNetworkClassifier):
     n_features_in_ : int
         Number of values in a sample: height * width * n_channels for images in any
         form, and the number of columns for feature rows.
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Column names of `X`. Defined only if `X` is a data frame of numbers whose
         column names are all strings.
 
