@@ -56,6 +56,7 @@ html_sidebars: dict[str, list[str]] = {
         "generating",
         "precision",
         "losses",
+        "development",
         "changelog",
     )
 }

@@ -1,4 +1,4 @@
-"""Public docstrings are numpydoc, and say what the signature says."""
+"""Public docstrings follow numpydoc and agree with the signatures."""
 
 import dataclasses
 import importlib
@@ -15,9 +15,9 @@ ROOMS = sorted(
     for path in Path(gansampler.__file__).parent.iterdir()
     if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir())
 )
-# Section order and names, a full stop, parameters as in the signature.
+# Names and order of sections, full stops, and the parameters of the signature.
 OF_METHODS = {"GL06", "GL07", "SS03", "PR02", "PR03", "PR05", "PR10"}
-# Everything described, a return value too, with an example.
+# Descriptions of all parameters and of the return value, and an example.
 OF_PUBLIC = OF_METHODS | {"PR01", "RT01", "YD01", "EX01"}
 
 

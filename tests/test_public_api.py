@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -26,7 +27,7 @@ def test_public_name_resolves_and_is_documented(name):
 
 
 @pytest.mark.parametrize("name", ROOMS)
-def test_room_exports_what_it_names(name):
+def test_room_exports_its_public_names(name):
     room = getattr(gansampler, name)
     assert room is importlib.import_module(f"gansampler.{name}")
     assert room.__doc__
@@ -36,7 +37,7 @@ def test_room_exports_what_it_names(name):
         assert inspect.getdoc(value), f"{name}.{public} has no docstring"
 
 
-def test_rooms_are_the_ones_that_dir_lists():
+def test_dir_lists_all_rooms():
     assert set(gansampler.__all__) <= set(dir(gansampler))
     public = {name for name in dir(gansampler) if not name.startswith("_")}
     modules = {name for name in public if inspect.ismodule(getattr(gansampler, name))}
@@ -86,9 +87,21 @@ def test_reference_lists_every_public_name():
     expected = {
         f"{room}.{name}" for room in ROOMS for name in getattr(gansampler, room).__all__
     }
-    # What the package itself exports is listed once, there.
+    # A name that the package exports is listed under that name only.
     expected = {
         name.split(".")[1] if name.split(".")[1] in gansampler.__all__ else name
         for name in expected
     }
     assert expected - listed == set()
+
+
+def test_development_page_names_existing_rooms_and_files():
+    page = (PACKAGE.parents[1] / "docs" / "development.md").read_text()
+    named = set(re.findall(r"`((?:\w+/)+(?:\w+\.py)?|\w+\.py)`", page))
+    roots = (PACKAGE, PACKAGE.parents[1])
+    missing = {name for name in named if not any((r / name).exists() for r in roots)}
+    assert missing == set()
+    modules = {f"{path.name}" for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    table = set(re.findall(r"^\| `([\w/.]+)` \|", page, flags=re.MULTILINE))
+    assert modules | folders <= table

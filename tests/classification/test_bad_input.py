@@ -1,6 +1,7 @@
-"""What a user of the classifier is told of bad input, before anything is trained."""
+"""Bad input raises an error with a remedy before anything is trained."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -38,7 +39,7 @@ def with_value(value, array=F):
     return array
 
 
-# X, y, parameters and the message: the rule, what was given, what to do.
+# X, y, parameters, and the message: the rule, what was given, and what to do.
 CASES = {
     "empty": (X[:0], [], {}, "0 sample.* while a minimum of 1 is required"),
     "none": (None, Y, {}, "`X` must hold images.* Got None. Pass"),
@@ -54,7 +55,7 @@ CASES = {
     "tensor": (torch.zeros(10, 3, 32, 32), Y, {}, "Got a torch tensor.*permute"),
     "first": (X.transpose(0, 3, 1, 2), Y, {}, "like channels first. Pass X.transpose"),
     "shape": (X, Y, {"image_shape": (32, 32, 1)}, "Got .32, 32, 1. for images.*Leave"),
-    "small": (X[:, :12, :12], Y, {}, "smallest that squeezenet1_1 .*17 px. Got 12 .*R"),
+    "small": (X[:, :12, :12], Y, {}, "that squeezenet1_1 .*17 px. Got 12 .*Resize"),
     "short": (X, Y[:8], {}, "inconsistent numbers of samples: .10, 8."),
     "no labels": (X, None, {}, "requires y to be passed, but the target y is None"),
     "one label": (X, "a", {}, "one label for each sample. Got one value of type str"),
@@ -75,7 +76,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_message_and_nothing_lost(case):
+def test_message_and_no_side_effects(case):
     images, y, params, message = CASES[case]
     before = repr(images), repr(y)
     starts = CountStarts()
@@ -116,7 +117,7 @@ def test_messages_of_predict(case, fitted):
 @pytest.mark.parametrize("data", [3, X, (X, Y, Y), (X,), "ab"])
 def test_validation_data_must_be_a_pair(data):
     starts = CountStarts()
-    with pytest.raises(ValueError, match=r"must be a pair.*\(dataset, None\)"):
+    with pytest.raises(ValueError, match=r"must be a pair of.*\(dataset, None\)"):
         classifier(starts).fit(X, Y, validation_data=data)
     assert starts.n_starts == 0
 
@@ -135,3 +136,17 @@ def test_a_failed_fit_leaves_the_fitted_classifier_as_it_was():
         estimator.fit(X[:, :24, :24], ["q"] * 10)
     assert estimator.classes_.tolist() == ["a", "b"]
     assert np.array_equal(estimator.predict_proba(X), expected)
+
+
+def test_a_failed_fit_leaves_the_features_as_they_were():
+    frame = pd.DataFrame(F[:, 0, :4, 0], columns=list("abcd"))
+    estimator = classifier().fit(frame, Y)
+    state = dict(vars(estimator))
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        estimator.fit(frame[["a", "b"]], ["q"] * 10)
+    with pytest.raises(ValueError, match="Pass a number as `lr`"):
+        estimator.set_params(optimizer="sgd").fit(X, Y)
+    estimator.set_params(optimizer="adamw")
+    assert vars(estimator) == state
+    assert estimator.n_features_in_ == 4
+    assert estimator.feature_names_in_.tolist() == list("abcd")

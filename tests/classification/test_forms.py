@@ -1,4 +1,4 @@
-"""A classifier takes images in every form that an image sequence takes."""
+"""A classifier accepts images in every form that an image sequence accepts."""
 
 import numpy as np
 import pandas as pd
@@ -49,13 +49,13 @@ def from_files(make, paths, data):
 
 
 @pytest.mark.parametrize("form", ["list", "array", "Series", "column", "frame", "map"])
-def test_every_form_learns_what_the_array_teaches(
+def test_every_form_gives_the_same_classifier(
     form, make, data, paths, frame, fitted, tmp_path
 ):
     X, y = data
     mapped = np.memmap(tmp_path / "X", np.uint8, "w+", shape=X.shape)
     mapped[:] = X
-    held = {
+    images = {
         "list": paths,
         "array": np.array(paths),
         "Series": frame["file"],
@@ -63,17 +63,17 @@ def test_every_form_learns_what_the_array_teaches(
         "frame": frame,
         "map": mapped,
     }[form]
-    model = make(image_shape=SHAPE, path_column="file").fit(held, y)
+    model = make(image_shape=SHAPE, path_column="file").fit(images, y)
     expected = fitted.predict_proba(X)
-    np.testing.assert_array_equal(model.predict_proba(held), expected)
+    np.testing.assert_array_equal(model.predict_proba(images), expected)
     np.testing.assert_array_equal(model.predict_proba(X), expected)
-    np.testing.assert_array_equal(model.predict(held), fitted.predict(X))
-    np.testing.assert_array_equal(model.embed(held), fitted.embed(X))
+    np.testing.assert_array_equal(model.predict(images), fitted.predict(X))
+    np.testing.assert_array_equal(model.embed(images), fitted.embed(X))
     assert not model.network_.training
-    assert model.score(held, y) == fitted.score(X, y)
+    assert model.score(images, y) == fitted.score(X, y)
 
 
-def test_a_data_set_brings_its_labels(make, data, dataset, fitted):
+def test_labels_of_a_data_set(make, data, dataset, fitted):
     X, y = data
     model = make().fit(dataset)
     assert model.classes_.tolist() == ["benign", "malignant"]
@@ -98,9 +98,7 @@ def test_validation_data_of_any_form(make, data, paths, dataset):
     assert losses["paths"] == losses["dataset"] == losses["array"]
 
 
-def test_files_of_another_size_are_brought_to_the_fitted_one(
-    fitted, data, save_large, make
-):
+def test_files_are_resized_to_the_fitted_shape(fitted, data, save_large, make):
     large = save_large(data[0])
     cropped = fitted.predict_proba(large)
     assert cropped.shape == (20, 2)
@@ -120,7 +118,7 @@ def save_large(tmp_path):
 
 
 def test_a_file_model_is_saved_and_loaded(from_files, paths, tmp_path):
-    assert not hasattr(from_files, "n_features_in_")
+    assert from_files.n_features_in_ == 32 * 32 * 3
     from_files.save(tmp_path / "model.safetensors")
     again = TransferClassifier.load(tmp_path / "model.safetensors")
     again.set_params(trainer=from_files.trainer)
@@ -129,12 +127,12 @@ def test_a_file_model_is_saved_and_loaded(from_files, paths, tmp_path):
     )
 
 
-def test_a_refit_forgets_the_columns_of_an_array(make, rows, paths, data):
+def test_a_refit_removes_the_column_names(make, rows, paths, data):
     X, y = rows
     model = make(n_epochs=1).fit(pd.DataFrame(X, columns=list("abcd")), y)
     assert model.n_features_in_ == 4
     model.set_params(image_shape=SHAPE).fit(paths, data[1])
-    assert not hasattr(model, "n_features_in_")
+    assert model.n_features_in_ == 32 * 32 * 3
     assert not hasattr(model, "feature_names_in_")
     assert len(model.predict(data[0])) == 20
 
@@ -203,7 +201,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_is_refused(case, make, frame, data):
+def test_wrong_use_raises_an_error(case, make, frame, data):
     arguments, params, message = WRONG[case]
     frame = frame.assign(y=data[1])
     with pytest.raises(ValueError, match=message):

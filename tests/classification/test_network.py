@@ -1,4 +1,4 @@
-"""The networks, held against torchvision's own forward."""
+"""The networks, compared with the forward methods of torchvision."""
 
 import pytest
 import torch
@@ -9,12 +9,16 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from gansampler import build_classifier
 from gansampler.classification import ClassifierNetwork
-from gansampler.classification._backbones import VisionTransformerBackbone
-from gansampler.classification._network import build_from_state, check_image_size
+from gansampler.classification._backbones import (
+    VisionTransformerBackbone,
+    build_backbone,
+    check_image_size,
+)
+from gansampler.classification._network import add_head
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# The smallest of each family, and the layer of torchvision's whose input is the
+# The smallest model of each family, and the layer of torchvision whose input is the
 # vector of features.
 LINEAR_LAYERS = {
     "densenet121": "classifier",
@@ -31,6 +35,12 @@ LINEAR_LAYERS = {
 }
 
 
+def build_random(name, n_classes, state=None):
+    mean, std = IMAGENET
+    backbone = build_backbone(name, in_channels=3, mean=mean, std=std, state=state)
+    return add_head(backbone, n_classes)
+
+
 def random_images(size, n_channels=3):
     generator = torch.Generator().manual_seed(0)
     return torch.rand(2, n_channels, size, size, generator=generator)
@@ -45,7 +55,7 @@ def build_reference(name):
     options = {"googlenet": {"aux_logits": False, "init_weights": True}}
     torch.manual_seed(1)
     model = torchvision.models.get_model(name, weights=None, **options.get(name, {}))
-    # Statistics and affine parameters away from 0 and 1, as training leaves them.
+    # Statistics other than 0 and 1, as after training.
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.uniform_(-0.1, 0.1)
@@ -90,7 +100,7 @@ def test_features_of_a_model_without_linear_layer(tmp_path):
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-6)
 
 
-# Their construction for real takes seconds; shapes need no numbers.
+# The construction of their weights takes seconds, and shapes need no weights.
 @pytest.mark.parametrize(
     ("name", "n_features", "size"),
     [
@@ -105,7 +115,7 @@ def test_features_of_a_model_without_linear_layer(tmp_path):
 )
 def test_sizes_of_large_models(name, n_features, size):
     with torch.device("meta"):
-        network = build_from_state(name, 4, 3, *IMAGENET, None)
+        network = build_random(name, 4)
         images = torch.zeros(2, 3, size, size)
     assert network.head.in_features == n_features
     assert network(images).shape == (2, 4)
@@ -144,7 +154,7 @@ def test_vision_transformer_interpolates_positions():
         torch.testing.assert_close(features, large(images), rtol=1e-4, atol=1e-5)
 
 
-def test_vision_transformer_continues_images_to_whole_patches():
+def test_vision_transformer_pads_images_to_whole_patches():
     backbone = VisionTransformerBackbone(tiny_vit(32))
     images = random_images(29)
     padded = nn.functional.pad(images, (0, 3, 0, 3), mode="replicate")
@@ -155,7 +165,7 @@ def test_vision_transformer_continues_images_to_whole_patches():
 def test_weights_of_a_vision_transformer_set_its_grid():
     with torch.device("meta"):
         state = torchvision.models.vit_b_32(image_size=96).state_dict()
-        network = build_from_state("vit_b_32", 2, 3, *IMAGENET, state)
+        network = build_random("vit_b_32", 2, state)
     assert network.backbone.encoder.pos_embedding.shape[1] == 3 * 3 + 1
 
 
@@ -183,7 +193,7 @@ def test_new_filters_for_other_channels():
     assert network(random_images(32, 5)).shape == (2, 2)
 
 
-def test_is_a_plain_module():
+def test_is_a_torch_module():
     network = build_classifier("squeezenet1_1", 2, weights=None)
     assert isinstance(network, ClassifierNetwork)
     assert network.training
@@ -207,11 +217,11 @@ def test_counts_must_be_positive(wrong):
 @pytest.mark.parametrize(
     ("name", "smallest"), [("squeezenet1_1", 17), ("alexnet", 63), ("vgg11", 32)]
 )
-def test_too_small_images_name_the_smallest_size(name, smallest):
+def test_the_error_for_small_images_has_the_smallest_size(name, smallest):
     with torch.device("meta"):
-        network = build_from_state(name, 2, 3, *IMAGENET, None)
+        network = build_random(name, 2)
     check_image_size(network, name, (smallest, smallest, 3))
-    rule = f"smallest that {name} takes are of {smallest} x {smallest} px. Got 12 x 64"
+    rule = f"images that {name} accepts are {smallest} x {smallest} px. Got 12 x 64"
     with pytest.raises(ValueError, match=rule):
         check_image_size(network, name, (12, 64, 3))
 

@@ -11,23 +11,23 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler import FocalLoss
+from gansampler import FocalLoss, Trainer
 from gansampler.classification import ClassifierNetwork
-from gansampler.classification._loss import RowWeights, WeightedLoss
+from gansampler.classification._task import LossWeights, WeightedLoss
 from gansampler.exceptions import GANSamplerWarning
 
 BATCH_NORM = "shufflenet_v2_x0_5"
 
 
 class NoReduction(nn.Module):
-    """A loss that can not give one value a sample."""
+    """A loss that cannot return one value per sample."""
 
     def forward(self, logits, target):
         return F.cross_entropy(logits, target)
 
 
 def noise(n_samples, n_features=5, n_classes=2, seed=0):
-    """Labels that nothing predicts: validation losses rise soon."""
+    """Features that do not predict the labels: the validation loss soon rises."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n_samples, n_features)), rng.integers(
         0, n_classes, n_samples
@@ -35,7 +35,7 @@ def noise(n_samples, n_features=5, n_classes=2, seed=0):
 
 
 def first_loss(model, X, y, sample_weight=None):
-    """Loss of all samples before any step."""
+    """Loss of all samples before the first step."""
     model = clone(model).set_params(n_epochs=1, batch_size=len(y))
     return model.fit(X, y, sample_weight).history_[0]["loss"]
 
@@ -58,15 +58,17 @@ def test_weights_are_those_of_scikit_learn(rows, class_weight, weighted):
     _, y = rows
     sample_weight = np.random.default_rng(0).random(len(y)) if weighted else None
     classes, target = np.unique(y, return_inverse=True)
-    weights = RowWeights(class_weight, classes, target, sample_weight)
+    weights = LossWeights(class_weight, classes, target, sample_weight)
     factor = 1.0 if sample_weight is None else sample_weight
     if class_weight == "balanced":
         totals = np.bincount(target, weights=np.broadcast_to(factor, len(y)))
         expected = factor / totals[target]
     else:
         expected = factor * compute_sample_weight(class_weight, y)
-    np.testing.assert_allclose(weights.by_row, expected / expected.mean(), rtol=1e-6)
-    ratio = weights.by_class[2] / weights.by_class[0]
+    np.testing.assert_allclose(
+        weights.per_sample, expected / expected.mean(), rtol=1e-6
+    )
+    ratio = weights.per_class[2] / weights.per_class[0]
     by_row = expected / factor
     assert float(ratio) == pytest.approx((by_row[y == 9] / by_row[y == 3][0])[0])
 
@@ -109,7 +111,7 @@ def test_custom_losses(make, rows):
     np.testing.assert_allclose(custom.predict_proba(X), expected, rtol=1e-5)
     without = make(loss=NoReduction()).fit(X, y)
     np.testing.assert_allclose(without.predict_proba(X), expected, rtol=1e-5)
-    # Its reduction counts.
+    # The reduction of the module is used.
     model = make(loss=nn.CrossEntropyLoss(reduction="sum"))
     mean = first_loss(make(loss="cross_entropy"), X, y)
     assert first_loss(model, X, y) == pytest.approx(len(y) * mean, rel=1e-5)
@@ -125,13 +127,13 @@ def test_custom_loss_with_weights(make, rows):
     assert custom.loss.reduction == "mean"
     named = make(gamma=1.0).fit(X, y, weight)
     assert np.array_equal(custom.predict_proba(X), named.predict_proba(X))
-    with pytest.raises(ValueError, match="one value a sample"):
+    with pytest.raises(ValueError, match="one value per sample"):
         make(loss=NoReduction()).fit(X, y, weight)
     with pytest.raises(ValueError, match="`reduction` of a custom"):
         make(loss=FocalLoss(reduction="mean_positive")).fit(X, y, weight)
 
 
-def test_freeze_keeps_the_backbone_to_the_bit(make, data, tmp_path):
+def test_freeze_keeps_the_backbone_exactly(make, data, tmp_path):
     X, y = data
     state = torchvision.models.get_model(BATCH_NORM, weights=None).state_dict()
     torch.save(state, tmp_path / "weights.pth")
@@ -149,7 +151,7 @@ def test_freeze_keeps_the_backbone_to_the_bit(make, data, tmp_path):
 def test_early_stopping_takes_the_best_epoch(make):
     X, y = noise(40)
     X_val, y_val = noise(30, seed=1)
-    # Something to learn first, and much to learn by heart.
+    # Some labels can be predicted, and many can only be memorised.
     y[:25], y_val[:20] = X[:25, 0] > 0, X_val[:20, 0] > 0
     model = make(patience=4, n_epochs=200, lr=0.03, loss="cross_entropy")
     model.fit(X, y, validation_data=(X_val, y_val))
@@ -159,7 +161,7 @@ def test_early_stopping_takes_the_best_epoch(make):
     assert len(losses) == best + 1 + 4
     p = model.predict_proba(X_val)[np.arange(30), y_val]
     assert -np.log(p).mean() == pytest.approx(losses[best], rel=1e-5)
-    # Without patience the last epoch counts.
+    # Without patience, the last epoch is used.
     last = make(n_epochs=len(losses), lr=0.03, loss="cross_entropy")
     last.fit(X, y, validation_data=(X_val, y_val))
     p = last.predict_proba(X_val)[np.arange(30), y_val]
@@ -270,7 +272,7 @@ def test_flips(make, flips, monkeypatch):
     ).fit(X, np.arange(12) % 2)
     originals = torch.from_numpy(X).permute(0, 3, 1, 2) * 2 - 1
     axes = [axis for axis, flip in ((3, horizontal), (2, vertical)) if flip]
-    # The first call is the dry run, of no numbers.
+    # The first call computes shapes only.
     counts = [
         sum(any(torch.equal(image, other) for other in variant) for image in seen[-1])
         for variant in (originals, *(originals.flip(axis) for axis in axes))
@@ -279,8 +281,74 @@ def test_flips(make, flips, monkeypatch):
     assert min(counts) > 0
 
 
-def test_validation_images_that_are_training_images_are_told(make, data):
+def test_near_duplicates_in_validation_data_raise_a_warning(make, data):
     X, y = data
     model = make(BATCH_NORM, n_epochs=1)
     with pytest.warns(GANSamplerWarning, match="^2 of 3 validation images are near-"):
         model.fit(X[3:], y[3:], validation_data=(X[2:5], y[2:5]))
+
+
+def test_a_class_without_weight_counts_as_absent(make, rows):
+    """In scikit-learn, weight 0 means the same as leaving the sample out."""
+    X, y = rows
+    present = y != 9
+    weight = np.arange(1, len(y) + 1) * present
+    classes, target = np.unique(y, return_inverse=True)
+    weights = LossWeights("balanced", classes, target, weight)
+    without = LossWeights("balanced", classes[:2], target[present], weight[present])
+    assert torch.equal(weights.per_class[:2], without.per_class)
+    assert weights.per_class[2] == 0
+    assert not weights.per_sample[~present].any()
+    model = make(class_weight="balanced", n_epochs=10).fit(X, y, weight)
+    assert model.score(X, y, weight) > 0.8
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("images", [False, True])
+@pytest.mark.filterwarnings("ignore:.*near-duplicates")
+def test_validation_in_double_precision(make, rows, data, images):
+    X, y = data if images else rows
+    trainer = Trainer(accelerator="cpu", precision="64-true")
+    model = make(loss="cross_entropy", trainer=trainer, patience=1)
+    model.fit(X, y, validation_data=(X, y))
+    p = model.predict_proba(X)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    losses = [record["val_loss"] for record in model.history_]
+    assert min(losses) == pytest.approx(-np.log(p).mean(), rel=1e-6)
+
+
+def test_a_step_in_double_precision(make, rows):
+    X, y = rows
+    trainer = Trainer(accelerator="cpu", precision="64-true")
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.3, 0.5, 1.7]))
+    settings = {"optimizer": "sgd", "batch_size": len(y), "loss": loss}
+    model = make(n_epochs=1, lr=0.1, trainer=trainer, **settings).fit(X, y)
+    start = make(n_epochs=1, lr=1e-30, trainer=trainer, **settings).fit(X, y).network_
+    scaled = torch.from_numpy(StandardScaler().fit_transform(X)).float().double()
+    target = torch.from_numpy(np.searchsorted([3, 5, 9], y))
+    loss.double()(start(scaled), target).backward()
+    with torch.no_grad():
+        expected = 0.999 * start.weight - 0.1 * start.weight.grad
+    torch.testing.assert_close(model.network_.weight, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize(
+    ("reduction", "weighted"), [("sum", False), ("sum", True), ("mean", True)]
+)
+def test_two_processes_take_the_steps_of_one(make, rows, reduction, weighted):
+    """Batches of 8 are divided, the last one of 7 is not. SGD sees the scale."""
+    X, y = rows
+    sample_weight = np.arange(len(y)) % 3 + 1.0 if weighted else None
+    one, two = (
+        make(
+            loss=nn.CrossEntropyLoss(reduction=reduction),
+            optimizer="sgd",
+            lr=0.01,
+            trainer=Trainer(accelerator="cpu", precision="64-true", devices=devices),
+        ).fit(X, y, sample_weight, validation_data=(X[::2], y[::2]))
+        for devices in (1, 2)
+    )
+    torch.testing.assert_close(two.network_.weight, one.network_.weight)
+    for a, b in zip(one.history_, two.history_, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6)
+        assert b["val_loss"] == pytest.approx(a["val_loss"], rel=1e-6)

@@ -17,7 +17,7 @@ from gansampler.exceptions import ModelFileError
 BATCH_NORM = "shufflenet_v2_x0_5"
 
 
-def test_learns_eight_images_by_heart(make):
+def test_memorises_eight_images(make):
     rng = np.random.default_rng(3)
     X = rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     y = np.array([0, 1] * 4)
@@ -48,7 +48,7 @@ def test_fitted_state_and_outputs(fitted, data):
     odds = probabilities[:, 1] / probabilities[:, 0]
     np.testing.assert_allclose(np.log(odds), decision, rtol=1e-9)
     assert np.array_equal(fitted.predict(X) == "malignant", decision > 0)
-    # Against the module itself.
+    # Compared with the module.
     with torch.no_grad():
         batch = torch.from_numpy(X).permute(0, 3, 1, 2) / 127.5 - 1
         logits = fitted.network_(batch)
@@ -191,7 +191,7 @@ def test_one_class_is_refused(make, data):
 @pytest.mark.filterwarnings("ignore:.*near-duplicates")
 def test_errors_say_what_to_do(make, data, fitted):
     X, y = data
-    with pytest.raises(ValueError, match="smallest that squeezenet1_1 take"):
+    with pytest.raises(ValueError, match="smallest images that squeezenet1_1 accepts"):
         make().fit(X[:, :12, :12], y)
     with pytest.raises(
         ValueError, match=r"fitted on, \(32, 32, 3\)\. Got \(24, 32, 3\)"
@@ -205,9 +205,9 @@ def test_errors_say_what_to_do(make, data, fitted):
         make(optimizer="sgd").fit(X, y)
     with pytest.raises(ValueError, match="must not be negative"):
         make().fit(X, y, sample_weight=-np.ones(20))
-    with pytest.raises(ValueError, match="one number a sample"):
+    with pytest.raises(ValueError, match="one number per sample"):
         make().fit(X, y, sample_weight=np.ones(19))
-    with pytest.raises(ValueError, match="Some class of positive weight"):
+    with pytest.raises(ValueError, match="in a class of positive weight"):
         make(class_weight={"benign": 0.0, "malignant": 0.0}).fit(X, y)
     with pytest.raises(TypeError, match="torch tensor"):
         make().fit(torch.from_numpy(X), y)

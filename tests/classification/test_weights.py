@@ -1,4 +1,4 @@
-"""Where weights come from, and what is said when they do not."""
+"""Pretrained weights, and the errors if they cannot be loaded."""
 
 from urllib.error import URLError
 
@@ -8,7 +8,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from gansampler import build_classifier
-from gansampler.classification._weights import normalisation, resolve_weights
+from gansampler.classification._weights import get_normalisation, load_weights
 from gansampler.exceptions import ModelFileError, WeightsDownloadError
 
 NAME = "shufflenet_v2_x0_5"
@@ -23,7 +23,7 @@ def state():
 
 @pytest.fixture
 def torch_home(tmp_path, monkeypatch):
-    """An empty cache, and no network behind it."""
+    """An empty cache of weights, without a network connection."""
 
     def download_url_to_file(url, *args, **kwargs):
         raise URLError("Name or service not known")
@@ -48,12 +48,12 @@ def test_failed_download_names_the_alternatives(torch_home):
     file = torch_home / "hub" / "checkpoints" / OFFICIAL.rsplit("/", 1)[1]
     for part in ("weights=None", "state dict", "TORCH_HOME", OFFICIAL, str(file)):
         assert part in message
-    # What other code catches when a network is not there.
+    # Other code catches OSError if there is no network connection.
     assert isinstance(caught.value, OSError)
 
 
 @pytest.mark.parametrize("weights", ["DEFAULT", "IMAGENET1K_V1"])
-def test_file_where_the_message_says_is_taken(torch_home, state, weights):
+def test_a_file_in_the_folder_of_the_message_is_used(torch_home, state, weights):
     folder = torch_home / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(state, folder / OFFICIAL.rsplit("/", 1)[1])
@@ -98,7 +98,7 @@ def test_saved_classifier_serves_as_weights(tmp_path, fitted):
     assert_has_weights(other, fitted.network_.backbone.state_dict())
 
 
-def test_files_without_batch_counters_are_taken(tmp_path, state):
+def test_files_without_batch_counters_are_accepted(tmp_path, state):
     old = {k: v for k, v in state.items() if "num_batches_tracked" not in k}
     torch.save(old, tmp_path / "weights.pth")
     assert_has_weights(
@@ -110,33 +110,33 @@ def test_old_names_of_densenet(tmp_path):
     key = "features.denseblock1.denselayer1.{}.weight"
     old = {key.format("norm.1"): torch.zeros(1), key.format("conv.2"): torch.ones(1)}
     torch.save(old, tmp_path / "weights.pth")
-    found = resolve_weights("densenet121", tmp_path / "weights.pth")
+    found = load_weights("densenet121", tmp_path / "weights.pth")
     assert set(found) == {key.format("norm1"), key.format("conv2")}
 
 
 def test_another_models_state_dict_is_refused(tmp_path, state):
     torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(ModelFileError, match="another shape"):
+    with pytest.raises(ModelFileError, match="have another shape"):
         build_classifier("shufflenet_v2_x1_0", 2, weights=tmp_path / "weights.pth")
     with pytest.raises(ModelFileError, match="are missing"):
         build_classifier("resnet18", 2, weights=tmp_path / "weights.pth")
 
 
-def test_files_that_hold_no_state_dict(tmp_path, state):
+def test_files_without_a_state_dict(tmp_path, state):
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "text.safetensors").write_text("hello")
     for name in ("text.pth", "text.safetensors"):
         with pytest.raises(ModelFileError, match="could not be read"):
-            resolve_weights(NAME, tmp_path / name)
+            load_weights(NAME, tmp_path / name)
     torch.save({"model": state, "epoch": 3}, tmp_path / "checkpoint.pth")
-    with pytest.raises(ModelFileError, match="holds something else"):
-        resolve_weights(NAME, tmp_path / "checkpoint.pth")
+    with pytest.raises(ModelFileError, match="content of .* is something else"):
+        load_weights(NAME, tmp_path / "checkpoint.pth")
 
 
 def test_code_in_a_file_is_not_run(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
     with pytest.raises(ModelFileError, match="could not be read"):
-        resolve_weights(NAME, tmp_path / "module.pth")
+        load_weights(NAME, tmp_path / "module.pth")
 
 
 def test_unknown_names_and_paths(tmp_path):
@@ -144,7 +144,7 @@ def test_unknown_names_and_paths(tmp_path):
     with pytest.raises(ValueError, match=rule):
         build_classifier(NAME, 2, weights="IMAGENET1K_V2")
     for path in (tmp_path / "absent", str(tmp_path / "absent"), "absent.pth"):
-        with pytest.raises(FileNotFoundError, match="There is none at"):
+        with pytest.raises(FileNotFoundError, match="There is no file at"):
             build_classifier(NAME, 2, weights=path)
 
 
@@ -163,6 +163,6 @@ def test_unknown_names_and_paths(tmp_path):
     ],
 )
 def test_normalisation_is_that_of_the_weights(backbone, weights, mean, std):
-    found = normalisation(backbone, weights)
+    found = get_normalisation(backbone, weights)
     assert found[0] == pytest.approx(mean)
     assert found[1] == pytest.approx(std)

@@ -1,4 +1,4 @@
-"""Classifiers on torchvision's networks, for the originals and the synthetic images."""
+"""Classifiers built on the networks of torchvision, for real and synthetic images."""
 
 from gansampler.classification._network import ClassifierNetwork, build_classifier
 from gansampler.classification._transfer import TransferClassifier

@@ -1,6 +1,6 @@
-"""What a fitted network classifier does: predict, embed, and go to a file.
+"""A fitted network classifier: prediction, embedding, saving and loading.
 
-Layer rule: knows no parameter of training.
+It trains nothing: the classifiers that inherit from it do.
 """
 
 from __future__ import annotations
@@ -14,26 +14,39 @@ import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from gansampler._validation import NearestNameMixin
-from gansampler.classification._data import check_samples
-from gansampler.classification._files import read_classifier, write_classifier
-from gansampler.classification._network import ClassifierNetwork
-from gansampler.classification._task import Samples
-from gansampler.images import ImageSequence
+from gansampler._serialization import load_model, params_to_json, save_model
+from gansampler._validation import NearestNameMixin, isolated_rng, to_python_scalar
+from gansampler.classification._backbones import build_backbone
+from gansampler.classification._data import encode_samples
+from gansampler.classification._network import ClassifierNetwork, add_head
+from gansampler.exceptions import ModelFileError
+from gansampler.images import ImageSequence, find_form
 from gansampler.training import Trainer
 
-__all__ = ["BaseNetworkClassifier"]
+__all__ = ["BaseNetworkClassifier", "make_scaler"]
 
 Self = TypeVar("Self", bound="BaseNetworkClassifier")
 
+KIND = "TransferClassifier"
+LABEL_TYPES = (str, bool, int, float)
+SCALER = ("mean_", "var_", "scale_")
+
 
 class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
-    """Predictions of a fitted `network_`, for images or for feature rows."""
+    """Prediction with a fitted `network_`, for images or for feature rows."""
 
+    backbone: str
+    image_shape: tuple[int, ...] | None
+    path_column: Any
+    resize: Any
+    trainer: Trainer | None
     classes_: np.ndarray
+    feature_names_in_: np.ndarray
+    history_: list[dict[str, float]]
+    n_features_in_: int
     network_: nn.Module
     sample_shape_: tuple[int, ...]
     scaler_: StandardScaler | None
@@ -44,13 +57,13 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width, n_channels)
-            In any form that :meth:`fit` takes, of the shape seen there.
+            Samples in any form that :meth:`fit` accepts, and of the same shape.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
         """
-        positions = self._logits(X).argmax(1)
+        positions = self._compute_logits(X).argmax(1)
         return self.classes_[positions]
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -65,10 +78,10 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
         -------
         probabilities : ndarray of float64 of shape (n_samples, n_classes)
         """
-        return softmax(self._logits(X), axis=1)
+        return softmax(self._compute_logits(X), axis=1)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits; for two classes, the log-odds of the second.
+        """Return the logits; for two classes, the log-odds of the second class.
 
         Parameters
         ----------
@@ -79,7 +92,7 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
         -------
         decision : ndarray of float64 of shape (n_samples,) or (n_samples, n_classes)
         """
-        logits = self._logits(X)
+        logits = self._compute_logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def embed(self, X: Any) -> np.ndarray:
@@ -93,10 +106,10 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         features : ndarray of float32 of shape (n_samples, n_features)
-            Of feature rows, the standardised rows.
+            The standardised rows if the classifier was fitted on feature rows.
         """
         check_is_fitted(self)
-        images = check_samples(self, X, cache=False)
+        images = self._open_samples(X, cache=False)
         if isinstance(self.network_, ClassifierNetwork):
             return self._map(_Embedding(self.network_), images)
         return self._map(nn.Identity(), images)
@@ -104,15 +117,39 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted network, parameters and history to one safetensors file.
 
-        A trainer, a loss module and a random state that is no integer are not kept.
+        The trainer, a loss module, and a random state that is not an integer are not
+        saved.
 
         Parameters
         ----------
         path : path-like
-            Written atomically.
+            The file. It is written atomically.
         """
         check_is_fitted(self)
-        write_classifier(self, path)
+        tensors = dict(self.network_.state_dict())
+        if self.scaler_ is not None:
+            for name in SCALER:
+                values = getattr(self.scaler_, name)
+                tensors[f"scaler.{name}"] = torch.from_numpy(values)
+        params = self.get_params(deep=False)
+        if isinstance(params["weights"], os.PathLike):
+            params["weights"] = os.fspath(params["weights"])
+        if isinstance(params["class_weight"], dict):
+            # The keys of a JSON object are text, and labels may be numbers.
+            params["class_weight"] = [
+                [_check_label(label), weight]
+                for label, weight in params["class_weight"].items()
+            ]
+        names = getattr(self, "feature_names_in_", None)
+        state = {
+            "params": params_to_json(params),
+            "classes": [_check_label(label) for label in self.classes_],
+            "classes_dtype": self.classes_.dtype.str,
+            "sample_shape": self.sample_shape_,
+            "feature_names_in": None if names is None else names.tolist(),
+            "history": params_to_json({"history": self.history_})["history"],
+        }
+        save_model(path, KIND, tensors, state)
 
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
@@ -121,49 +158,96 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         path : path-like
+            The file.
 
         Returns
         -------
         classifier : TransferClassifier
-            Fitted, with ``trainer=None``. If its `loss` was a module, set it again
-            before another :meth:`fit`.
+            The fitted classifier, with ``trainer=None``. If its `loss` was a module,
+            set it again before you call :meth:`fit`.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
         ModelFileError
-            If it is damaged or holds something else.
+            If the file is damaged, or if :meth:`save` did not write it.
         """
-        return read_classifier(cls, path)
+        tensors, state = load_model(path, KIND)
+        params: dict[str, Any] = state["params"]
+        if isinstance(params["class_weight"], list):
+            params["class_weight"] = dict(params["class_weight"])
+        model = cls(**params)
+        model.classes_ = np.array(state["classes"], dtype=state["classes_dtype"])
+        model.sample_shape_ = tuple(state["sample_shape"])
+        model.n_features_in_ = math.prod(model.sample_shape_)
+        if state["feature_names_in"] is not None:
+            model.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
+        model.history_ = state["history"]
+        try:
+            model.scaler_ = _pop_scaler(tensors) if "scaler.mean_" in tensors else None
+            model.network_ = model._load_network(tensors)
+        except (KeyError, RuntimeError) as error:
+            raise ModelFileError(
+                f"The tensors in {path} must fit the network that the parameters "
+                f"describe. {error} Save the classifier again."
+            ) from error
+        return model
+
+    def _load_network(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        n_inputs, n_classes = self.sample_shape_[-1], len(self.classes_)
+        network: nn.Module
+        with isolated_rng(0):
+            if self.scaler_ is not None:
+                network = nn.Linear(n_inputs, n_classes)
+            else:
+                # The mean and the standard deviation are among the tensors.
+                backbone = build_backbone(
+                    self.backbone, in_channels=n_inputs, mean=(), std=(), state=tensors
+                )
+                network = add_head(backbone, n_classes)
+        network.load_state_dict(tensors)
+        return network.eval()
 
     def _get_trainer(self) -> Trainer:
-        trainer = getattr(self, "trainer", None)
-        return Trainer() if trainer is None else trainer
+        return Trainer() if self.trainer is None else self.trainer
 
-    def _samples(self, images: ImageSequence, target: np.ndarray) -> Samples:
-        def encode(rows: np.ndarray) -> torch.Tensor:
-            return self._encode(images, rows)
+    def _open_samples(self, X: Any, *, cache: bool) -> ImageSequence:
+        """Open samples for the fitted network, and check their shape."""
+        image_shape = self.image_shape
+        is_array = find_form(X, self.path_column).name == "array"
+        if not is_array and len(self.sample_shape_) == 3:
+            # Files and items of a data set are resized. Arrays are not.
+            image_shape = self.sample_shape_
+        images = ImageSequence(
+            X,
+            image_shape,
+            path_column=self.path_column,
+            resize=self.resize,
+            cache=cache,
+        )
+        shape, expected = tuple(images.sample_shape), self.sample_shape_
+        # For feature rows, validate_data raises an error with the text of scikit-learn.
+        if shape != expected and (len(shape) > 1 or len(expected) > 1):
+            raise ValueError(
+                "Samples must have the shape that the classifier was fitted on, "
+                f"{expected}. Got {shape}. Resize them, or fit another classifier."
+            )
+        if is_array and (not images.is_image or hasattr(X, "columns")):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        return images
 
-        return Samples(images, encode, target)
-
-    def _encode(self, images: ImageSequence, rows: np.ndarray) -> torch.Tensor:
-        if self.scaler_ is None:
-            return images.batch(rows)
-        scaled = self.scaler_.transform(images.take(rows).astype(np.float64))
-        return torch.from_numpy(scaled).float()
-
-    def _logits(self, X: Any) -> np.ndarray:
+    def _compute_logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        images = check_samples(self, X, cache=False)
+        images = self._open_samples(X, cache=False)
         return self._map(self.network_, images).astype(np.float64)
 
     def _map(self, network: nn.Module, images: ImageSequence) -> np.ndarray:
         def encode(rows: np.ndarray) -> torch.Tensor:
-            # Rows come in order: the next ones are decoded while these are computed.
+            # Decode the next rows while the network computes these.
             ahead = rows[0] + np.arange(2 * len(rows))
             images.read_ahead(ahead[ahead < len(images)])
-            return self._encode(images, rows)
+            return encode_samples(images, self.scaler_, rows)
 
         return self._get_trainer().predict(
             network,
@@ -181,8 +265,32 @@ class _Embedding(nn.Module):
     def __init__(self, network: ClassifierNetwork) -> None:
         super().__init__()
         self.network = network
-        # The mode of the whole is put back after a prediction, in the network too.
+        # After a prediction, the trainer restores this mode in the network too.
         self.training = network.training
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network.embed(images)
+
+
+def make_scaler() -> StandardScaler:
+    """Return a scaler that gives arrays, also if scikit-learn is set to give frames."""
+    return StandardScaler().set_output(transform="default")
+
+
+def _pop_scaler(tensors: dict[str, torch.Tensor]) -> StandardScaler:
+    scaler = make_scaler()
+    for name in SCALER:
+        setattr(scaler, name, tensors.pop(f"scaler.{name}").numpy())
+    scaler.n_features_in_ = len(scaler.mean_)
+    return scaler
+
+
+def _check_label(label: object) -> object:
+    label = to_python_scalar(label)
+    if not isinstance(label, LABEL_TYPES):
+        raise TypeError(
+            "To save a classifier, its labels must be text, integers, floats or "
+            f"booleans. Got {label!r} of type {type(label).__name__}. Fit with other "
+            "labels, or pickle the classifier."
+        )
+    return label

@@ -1,75 +1,70 @@
-"""What a classifier accepts: samples, labels and weights."""
+"""The data of a classifier: samples, labels and sample weights, checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from gansampler._validation import check_labels
-from gansampler.images import ImageSequence, find_form
+from gansampler.images import ImageSequence
 
 __all__ = [
+    "Samples",
     "check_pair",
     "check_sample_weight",
-    "check_samples",
     "check_two_classes",
     "encode_labels",
-    "open_samples",
+    "encode_samples",
 ]
 
 
-def open_samples(
-    estimator, X: Any, image_shape: object = None, *, cache: bool = True
-) -> ImageSequence:
-    """Return samples as the parameters of an estimator say they are to be read."""
-    return ImageSequence(
-        X,
-        estimator.image_shape if image_shape is None else image_shape,
-        path_column=estimator.path_column,
-        resize=estimator.resize,
-        cache=cache,
-    )
+class Samples(NamedTuple):
+    """Samples and their classes."""
+
+    images: ImageSequence
+    # Standardises feature rows. None for images.
+    scaler: StandardScaler | None
+    # Positions in `classes_`.
+    target: np.ndarray
+
+    def encode(self, rows: np.ndarray) -> torch.Tensor:
+        """Return some samples as the input of a network."""
+        return encode_samples(self.images, self.scaler, rows)
+
+    def fingerprint(self) -> list[str]:
+        """Return a hash of the inputs and a hash of the classes."""
+        return [self.images.fingerprint(), blake2b(self.target.tobytes()).hexdigest()]
+
+
+def encode_samples(
+    images: ImageSequence, scaler: StandardScaler | None, rows: np.ndarray
+) -> torch.Tensor:
+    """Return some samples as a float32 batch for a network."""
+    if scaler is None:
+        return images.batch(rows)
+    scaled = scaler.transform(images.take(rows).astype(np.float64))
+    return torch.from_numpy(scaled).float()
 
 
 def check_pair(data: object) -> tuple[Any, Any]:
-    """Return held-out samples and their labels, given as a pair."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        got = (
-            f"{len(data)} of them"
-            if isinstance(data, tuple | list)
-            else type(data).__name__
-        )
-        raise ValueError(
-            f"`validation_data` must be a pair, samples and their labels. Got {got}. "
-            "Pass validation_data=(X_val, y_val); of a torch data set, (dataset, None)."
-        )
-    return data[0], data[1]
-
-
-def check_samples(estimator, X: Any, *, cache: bool = True) -> ImageSequence:
-    """Return samples for a fitted estimator, of the shape that it knows."""
-    is_array = find_form(X, estimator.path_column).name == "array"
-    shape = None
-    if not is_array and len(estimator.sample_shape_) == 3:
-        # Arrays are taken as they are; files and items are brought to the shape.
-        shape = estimator.sample_shape_
-    images = open_samples(estimator, X, shape, cache=cache)
-    shape, known = tuple(images.sample_shape), estimator.sample_shape_
-    # Of feature rows scikit-learn has its own words.
-    if shape != known and (len(shape) > 1 or len(known) > 1):
-        raise ValueError(
-            "A classifier takes samples of the shape that it was fitted on, "
-            f"{known}. Got {shape}. Resize them, or fit another classifier."
-        )
-    if is_array:
-        validate_data(estimator, X, reset=False, skip_check_array=True)
-    return images
+    """Return validation samples and labels if they are given as a pair."""
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return data[0], data[1]
+    got = f" of length {len(data)}" if hasattr(data, "__len__") else ""
+    raise ValueError(
+        "`validation_data` must be a pair of samples and labels. Got "
+        f"{type(data).__name__}{got}. Pass validation_data=(X_val, y_val), or "
+        "(dataset, None) for a torch data set."
+    )
 
 
 def encode_labels(
@@ -77,7 +72,21 @@ def encode_labels(
     y: npt.ArrayLike | None,
     encode: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Return labels, or those of a data set, as positions in `classes_`."""
+    """Return labels as positions in `classes_`.
+
+    Parameters
+    ----------
+    images : ImageSequence
+        The samples.
+    y : array-like of shape (n_samples,), or None
+        Labels. None uses those of a torch data set.
+    encode : callable
+        Method of a label encoder.
+
+    Returns
+    -------
+    target : ndarray of int64 of shape (n_samples,)
+    """
     if y is not None:
         check_labels(y)
     labels = column_or_1d(images.labels() if y is None else y, warn=True)
@@ -88,28 +97,29 @@ def encode_labels(
 
 
 def check_sample_weight(
-    sample_weight: npt.ArrayLike | None, images: ImageSequence
+    sample_weight: npt.ArrayLike | None, n_samples: int
 ) -> np.ndarray | None:
-    """Return the weights as float64, one a sample."""
+    """Return the sample weights as float64, or None if there are none."""
     if sample_weight is None:
         return None
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
-    if weight.shape != (len(images),):
+    if weight.shape != (n_samples,):
         raise ValueError(
-            "`sample_weight` must hold one number a sample. Got shape "
-            f"{weight.shape} for {len(images)} samples."
+            f"`sample_weight` must have the shape ({n_samples},), one number per "
+            f"sample. Got the shape {weight.shape}. Pass one weight for each row of "
+            "`X`."
         )
     if weight.min() < 0:
         raise ValueError(
-            f"`sample_weight` must not be negative. Got {weight.min():g}. Use 0 for "
-            "samples to leave out."
+            f"`sample_weight` must not be negative. Got {weight.min():g}. Use 0 to "
+            "ignore a sample."
         )
     if weight.max() == 0:
         raise ValueError(
-            "Some `sample_weight` must be positive. Got a weight of zero for every "
-            "sample. Leave it out for equal weights."
+            "At least one value of `sample_weight` must be positive. Got a weight of "
+            "zero for every sample. Pass None for equal weights."
         )
     return weight
 
@@ -117,7 +127,7 @@ def check_sample_weight(
 def check_two_classes(
     classes: np.ndarray, target: np.ndarray, weight: np.ndarray | None
 ) -> None:
-    """Refuse data with one class, or with one class of positive weight."""
+    """Raise an error if fewer than two classes have samples of positive weight."""
     if weight is not None:
         target = target[weight > 0]
     present = classes[np.unique(target)].tolist()
@@ -125,5 +135,5 @@ def check_two_classes(
         raise ValueError(
             "A classifier needs samples of at least 2 classes in the data, but the "
             "data contains only one class (samples of weight 0 do not count): "
-            f"{present}."
+            f"{present}. Pass samples of another class."
         )

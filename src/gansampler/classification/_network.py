@@ -1,8 +1,7 @@
-"""A classifier as a plain torch module: backbone, average pooling, linear layer."""
+"""A classifier as a torch module: backbone, average pooling and linear layer."""
 
 from __future__ import annotations
 
-import math
 import os
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,32 +9,19 @@ import torch
 from torch import nn
 
 from gansampler.classification._backbones import (
-    Parts,
+    Backbone,
+    build_backbone,
     check_backbone,
-    dry_run,
-    first_convolution,
-    split_model,
-    widen_first_convolution,
 )
-from gansampler.classification._weights import State, normalisation, resolve_weights
-from gansampler.exceptions import ModelFileError
+from gansampler.classification._weights import get_normalisation, load_weights
 
-__all__ = [
-    "ClassifierNetwork",
-    "build_classifier",
-    "build_from_state",
-    "check_image_size",
-]
-
-# Every backbone takes images of this size.
-USUAL_SIDE = 224
-SMALLEST_SIDE, LARGEST_TRIED_SIDE = 8, 512
+__all__ = ["ClassifierNetwork", "add_head", "build_classifier"]
 
 
 class ClassifierNetwork(nn.Module):
     """Backbone, global average pooling and one linear layer.
 
-    Built by :func:`build_classifier`.
+    :func:`build_classifier` builds one.
 
     Parameters
     ----------
@@ -43,28 +29,30 @@ class ClassifierNetwork(nn.Module):
         Maps normalised images of shape (n, in_channels, height, width) to features of
         shape (n, n_features, h, w).
     n_features : int
-        Channels of the features.
+        Number of channels of the features.
     n_classes : int
-        Logits.
+        Number of logits.
     mean, std : sequence of float of length in_channels
-        Of values in [0, 1]; images are normalised by them.
+        Mean and standard deviation of each channel, for values in [0, 1]. Images are
+        normalised with them.
     norm : Module, default=None
-        Applied to the pooled features, of shape (n, n_features). None for none.
+        Layer that is applied to the pooled features, of shape (n, n_features). None
+        means no layer.
 
     Attributes
     ----------
     backbone : Module
-        The spatial features. Those of a vision transformer are its class token, a map
-        of 1 x 1.
+        Layers that compute the spatial features. A vision transformer returns its
+        class token as a map of 1 x 1.
     norm : Module
-        The layer normalisation that ConvNeXt and MaxViT have after pooling; an
-        identity elsewhere.
+        Layer normalisation after the pooling in ConvNeXt and MaxViT; an identity in
+        other networks.
     head : Linear
-        From pooled features to logits.
+        Layer that maps pooled features to logits.
 
     See Also
     --------
-    build_classifier : Builds one from the name of a backbone.
+    build_classifier : Build a network from the name of a backbone.
 
     Examples
     --------
@@ -95,7 +83,7 @@ class ClassifierNetwork(nn.Module):
         Parameters
         ----------
         images : Tensor of shape (n, in_channels, height, width)
-            In [-1, 1].
+            Images in [-1, 1].
 
         Returns
         -------
@@ -103,7 +91,7 @@ class ClassifierNetwork(nn.Module):
         """
         images = ((images + 1) / 2 - self.mean) / self.std
         maps = self.backbone(images)
-        with _full_precision(maps.device):
+        with _disable_autocast(maps.device):
             return self.norm(maps.to(self.mean.dtype).mean((2, 3)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -112,19 +100,19 @@ class ClassifierNetwork(nn.Module):
         Parameters
         ----------
         images : Tensor of shape (n, in_channels, height, width)
-            In [-1, 1].
+            Images in [-1, 1].
 
         Returns
         -------
         logits : Tensor of shape (n, n_classes)
         """
         features = self.embed(images)
-        with _full_precision(features.device):
+        with _disable_autocast(features.device):
             return self.head(features)
 
 
-def _full_precision(device: torch.device) -> AbstractContextManager:
-    """Keep autocast off: logits of 8 bits would tie, which costs AUC."""
+def _disable_autocast(device: torch.device) -> AbstractContextManager:
+    """Compute in full precision: rounded logits have ties, which lowers the AUC."""
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -137,55 +125,63 @@ def build_classifier(
     weights: str | os.PathLike[str] | None,
     in_channels: int = 3,
 ) -> ClassifierNetwork:
-    """Build a classifier on any of torchvision's classification models.
+    """Build a classifier from a classification model of torchvision.
 
-    The model's own head is replaced by global average pooling and one linear layer,
-    so that images of any size from the backbone's smallest one fit.
+    Global average pooling and one linear layer replace the head of the model. The
+    network accepts images of any size that is large enough for the backbone.
 
     Parameters
     ----------
     backbone : str
         Name of a torchvision classification model, such as ``"vgg16"``.
     n_classes : int
-        Logits.
+        Number of logits.
     weights : str, path-like or None
-        ``"DEFAULT"`` or another name of the backbone's weights in torchvision, such
-        as ``"IMAGENET1K_V1"``, which are downloaded once; the path of a state dict
-        (of ``torch.save`` or .safetensors) of the torchvision model, of a network
-        built here, or of a saved :class:`TransferClassifier`; or None for random
-        weights. The linear layer is always new.
+        Pretrained weights. One of
+
+        - ``"DEFAULT"`` or another name of the backbone's weights in torchvision, such
+          as ``"IMAGENET1K_V1"``; they are downloaded once;
+        - the path of a state dict (saved by ``torch.save`` or as .safetensors) of the
+          torchvision model, of a network that this function built, or of a saved
+          :class:`TransferClassifier`;
+        - None for random weights.
+
+        The linear layer always has random weights.
     in_channels : int, default=3
-        Channels of the images. Pretrained filters of the first convolution are summed
-        over red, green and blue and divided by `in_channels`, so that an image with
-        equal channels gives what a grey one gives. The mean and standard deviation
-        for the normalisation are averaged over the three, then.
+        Number of channels of the images. If it is not 3, the pretrained filters of the
+        first convolution are summed over red, green and blue and divided by
+        `in_channels`. An image with equal channels then gives the same features as a
+        grey RGB image. The mean and the standard deviation for the normalisation are
+        averaged over the three channels.
 
     Returns
     -------
     network : ClassifierNetwork
-        In training mode, on the CPU. It takes images of shape
-        (n, in_channels, height, width) **in [-1, 1]** and normalises them itself as
-        its weights need it.
+        The network, in training mode and on the CPU. Its input has the shape
+        (n, in_channels, height, width) and values **in [-1, 1]**. The network
+        normalises the images as its weights require.
 
     Raises
     ------
     ValueError
-        If the backbone or the weights are unknown, or if a state dict does not fit.
+        If the backbone or the weights are unknown.
     FileNotFoundError
         If there is no file at the path.
+    ModelFileError
+        If the file is not a state dict, or does not fit the backbone.
     WeightsDownloadError
-        If the weights can not be downloaded.
+        If the weights cannot be downloaded.
 
     See Also
     --------
-    TransferClassifier : The same as a scikit-learn classifier, with its training.
+    TransferClassifier : A scikit-learn classifier that trains such a network.
 
     Notes
     -----
-    Random weights are drawn from torch's global generator, as those of any module.
-    Of a vision transformer the class token is used in place of an average, and its
-    position embeddings are interpolated to the size of the images. MaxViT takes
-    images of 224 x 224 px, or of multiples of that, only.
+    Random weights are drawn from the global generator of torch, as in any module. A
+    vision transformer uses its class token in place of an average, and its position
+    embeddings are interpolated to the size of the images. MaxViT accepts only images
+    whose height and width are multiples of 224.
 
     Examples
     --------
@@ -202,132 +198,21 @@ def build_classifier(
     for name, number in (("n_classes", n_classes), ("in_channels", in_channels)):
         if number < 1:
             raise ValueError(f"`{name}` must be an integer >= 1. Got {number!r}.")
-    state = resolve_weights(backbone, weights)
-    mean, std = normalisation(backbone, weights)
-    return build_from_state(backbone, n_classes, in_channels, mean, std, state)
-
-
-def build_from_state(
-    backbone: str,
-    n_classes: int,
-    in_channels: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    state: State | None,
-) -> ClassifierNetwork:
-    """Build a network around a state dict; its head is new."""
-    options = {}
-    if state is not None and backbone.startswith("vit_"):
-        options = _grid_of(state)
-    parts = split_model(backbone, **options)
-    if in_channels != 3:
-        widen_first_convolution(parts.backbone, in_channels)
-        mean, std = (
-            (sum(mean) / len(mean),) * in_channels,
-            (sum(std) / len(std),) * in_channels,
-        )
-    shape = dry_run(parts.backbone, (2, in_channels, USUAL_SIDE, USUAL_SIDE))
-    network = ClassifierNetwork(
-        parts.backbone, shape[1], n_classes, mean=mean, std=std, norm=parts.norm
+    state = load_weights(backbone, weights)
+    mean, std = get_normalisation(backbone, weights)
+    parts = build_backbone(
+        backbone, in_channels=in_channels, mean=mean, std=std, state=state
     )
-    if state is not None:
-        _load_pretrained(network, parts, state)
-    return network
+    return add_head(parts, n_classes)
 
 
-def check_image_size(network: nn.Module, backbone: str, shape: tuple[int, ...]) -> None:
-    """Refuse images that are too small for a network, and say which are not.
-
-    Parameters
-    ----------
-    network : Module
-    backbone : str
-        For the message.
-    shape : tuple of (height, width, n_channels)
-
-    Raises
-    ------
-    ValueError
-        If the network can not be run on such images.
-    """
-    height, width, n_channels = shape
-    error = _failure(network, (2, n_channels, height, width))
-    if error is None:
-        return
-    side = _smallest_side(network, n_channels)
-    raise ValueError(
-        f"Images must fit the backbone. The smallest that {backbone} takes are of "
-        f"{side} x {side} px. Got {height} x {width} px ({error}). Resize the images, "
-        "or choose another `backbone`."
-    ) from error
-
-
-def _smallest_side(network: nn.Module, n_channels: int) -> int:
-    def fits(side: int) -> bool:
-        return _failure(network, (2, n_channels, side, side)) is None
-
-    # Coarsely first: a run takes up to half a second. Not by halves: MaxViT takes no
-    # larger ones either.
-    step = SMALLEST_SIDE
-    coarse = next(filter(fits, range(step, LARGEST_TRIED_SIDE, step)))
-    return next(filter(fits, range(coarse - step + 1, coarse + 1)))
-
-
-def _failure(network: nn.Module, shape: tuple[int, ...]) -> Exception | None:
-    try:
-        dry_run(network, shape)
-    except (RuntimeError, ValueError, AssertionError) as error:
-        return error
-    return None
-
-
-def _grid_of(state: State) -> dict[str, int]:
-    """Return the image size that a vision transformer's weights are for."""
-    prefix = "backbone." if _is_own(state) else ""
-    positions = state.get(f"{prefix}encoder.pos_embedding")
-    filters = state.get(f"{prefix}conv_proj.weight")
-    if positions is None or filters is None:
-        return {}
-    return {"image_size": math.isqrt(positions.shape[1] - 1) * filters.shape[-1]}
-
-
-def _is_own(state: State) -> bool:
-    return any(name.startswith("backbone.") for name in state)
-
-
-def _load_pretrained(network: ClassifierNetwork, parts: Parts, state: State) -> None:
-    """Load all but the head, from a state dict of torchvision's names or of ours."""
-    names = parts.names
-    if _is_own(state):
-        names = {name: name for name in names} | {"mean": "mean", "std": "std"}
-    found = {own: state[name] for own, name in names.items() if name in state}
-    first = f"backbone.{first_convolution(network.backbone)}.weight"
-    own_state = network.state_dict()
-    in_channels = own_state[first].shape[1]
-    if first in found and found[first].shape[1] != in_channels:
-        filters = found[first].sum(1, keepdim=True) / in_channels
-        found[first] = filters.expand(-1, in_channels, -1, -1)
-        for name in ("mean", "std"):
-            if name in found:
-                found[name] = (
-                    found[name].mean(1, keepdim=True).expand(-1, in_channels, -1, -1)
-                )
-    # Files from before this counter existed do well without it.
-    missing = [
-        name
-        for own, name in names.items()
-        if own not in found and not own.endswith("num_batches_tracked")
-    ]
-    wrong = [
-        f"{names[own]} {tuple(tensor.shape)}, not {tuple(own_state[own].shape)}"
-        for own, tensor in found.items()
-        if tensor.shape != own_state[own].shape
-    ]
-    if missing or wrong:
-        raise ModelFileError(
-            "`weights` must be a state dict of the backbone, with torchvision's names "
-            f"or those of a network built here. Of {len(names)} tensors {len(missing)} "
-            f"are missing (such as {missing[:3]}) and {len(wrong)} are of another "
-            f"shape (such as {wrong[:3]}). Pass the `backbone` that it was saved from."
-        )
-    network.load_state_dict(found, strict=False)
+def add_head(backbone: Backbone, n_classes: int) -> ClassifierNetwork:
+    """Return a classifier on a backbone, with a random linear layer."""
+    return ClassifierNetwork(
+        backbone.layers,
+        backbone.n_features,
+        n_classes,
+        mean=backbone.mean,
+        std=backbone.std,
+        norm=backbone.norm,
+    )

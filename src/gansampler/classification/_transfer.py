@@ -1,17 +1,19 @@
-"""The classifier as an estimator: parameters, fitting and predicting."""
+"""The transfer classifier: its parameters and how it is fitted."""
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.preprocessing import LabelEncoder, StandardScaler
+from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import nn
 
+from gansampler._serialization import comparable_params
 from gansampler._validation import (
     HasMethods,
     StrOptions,
@@ -20,20 +22,23 @@ from gansampler._validation import (
     restore_on_failure,
     spawn_seeds,
 )
-from gansampler.classification._base import BaseNetworkClassifier
+from gansampler.classification._backbones import check_image_size
+from gansampler.classification._base import BaseNetworkClassifier, make_scaler
 from gansampler.classification._data import (
+    Samples,
     check_pair,
     check_sample_weight,
-    check_samples,
     check_two_classes,
     encode_labels,
-    open_samples,
 )
-from gansampler.classification._loss import RowWeights
-from gansampler.classification._network import build_classifier, check_image_size
-from gansampler.classification._task import ClassificationTask
+from gansampler.classification._network import build_classifier
+from gansampler.classification._task import (
+    ClassificationTask,
+    LossWeights,
+    WeightedLoss,
+)
 from gansampler.data._duplicates import warn_near_duplicates
-from gansampler.images import RESIZE
+from gansampler.images import RESIZE, ImageSequence
 
 __all__ = ["TransferClassifier"]
 
@@ -43,107 +48,116 @@ LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 2e-4, 1e-3, 1e-2
 class TransferClassifier(BaseNetworkClassifier):
     """Classify images with a network of torchvision, pretrained or not.
 
-    The network is a backbone, global average pooling and one linear layer. The
-    defaults fine-tune all of it with the focal loss; the Notes have the settings of
+    The network is a backbone, global average pooling and one linear layer. By default,
+    all its weights are fine-tuned with the focal loss. The Notes have the settings of
     [1]_.
 
-    Feature rows, such as what :meth:`embed` gives, are taken as well: they are
-    standardised, and the linear layer alone is trained, with the same loss.
+    The classifier also accepts feature rows, such as the output of :meth:`embed`. It
+    standardises them and trains one linear layer with the same loss.
 
     Parameters
     ----------
     backbone : str, default="vgg16"
-        Name of a torchvision classification model, as in
-        ``torchvision.models.list_models(module=torchvision.models)``. Not used for
-        feature rows.
+        Name of a torchvision classification model;
+        ``torchvision.models.list_models(module=torchvision.models)`` lists them. Not
+        used for feature rows.
     weights : str, path-like or None, default="DEFAULT"
         Pretrained weights: a name in torchvision, downloaded once; the path of a
-        state dict; or None for random ones. See :func:`build_classifier`.
+        state dict; or None for random weights. See :func:`build_classifier`.
     loss : {"focal", "cross_entropy"} or Module, default="focal"
-        A module is called as ``loss(logits, target)``, with logits of shape
-        (n, n_classes) and int64 positions in `classes_`. It is copied; parameters in
-        it are not trained. With class or sample weights it must give one value a
-        sample, once its ``reduction`` is set to ``"none"``.
+        The loss. A module is called as ``loss(logits, target)``, with logits of shape
+        (n, n_classes) and int64 positions in `classes_`. The module is copied, and
+        parameters in it are not trained. With class or sample weights, it must return
+        one value per sample after its ``reduction`` is set to ``"none"``.
     gamma : float, default=2.0
-        Exponent of the focal loss; 0 makes it the cross-entropy.
+        Exponent of the focal loss. 0 gives the cross-entropy.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss. ``"balanced"`` weighs each class inversely
-        to its number of samples.
+        Weights of the classes in the loss. ``"balanced"`` gives each class a weight
+        that is inversely proportional to the sum of its sample weights, which is its
+        number of samples by default. A class whose samples all have weight 0 gets
+        weight 0.
     optimizer : {"adamw", "adam", "sgd", "adadelta"}, default="adamw"
-        SGD has a momentum of 0.9.
+        The optimiser. SGD uses a momentum of 0.9.
     lr : float or "auto", default="auto"
-        Learning rate. ``"auto"`` is for Adam and AdamW: 2e-4 for fine-tuning, 1e-3
-        with ``weights=None`` or ``freeze=True``, 1e-2 for feature rows.
+        Learning rate. ``"auto"`` requires Adam or AdamW and means 2e-4 for
+        fine-tuning, 1e-3 with ``weights=None`` or ``freeze=True``, and 1e-2 for
+        feature rows.
     weight_decay : float, default=0.01
-        Decoupled with AdamW, the factor of an L2 penalty with the others.
+        Weight decay. It is decoupled with AdamW, and the factor of an L2 penalty with
+        the other optimisers.
     n_epochs : int, default=30
-        Passes over the samples, at most.
+        Largest number of passes over the samples.
     batch_size : int, default=16
-        Samples in a step. A last batch of one sample joins the batch before.
+        Samples per step. If one sample remains for the last batch, it joins the batch
+        before.
     patience : int, default=None
-        Epochs without a lower loss after which training ends; the weights of the best
-        epoch are taken. The loss is that of `validation_data`, or without them the
-        training loss. None trains for all epochs and takes the last weights.
+        Number of epochs without a lower loss after which training ends. The network
+        then gets the weights of its best epoch. The loss is the loss on
+        `validation_data`, or the training loss without validation data. None trains
+        for all epochs and uses the last weights.
     lr_patience : int, default=None
-        Epochs without a lower loss after which the learning rate is multiplied by
-        0.1. None keeps it.
+        Number of epochs without a lower loss after which the learning rate is
+        multiplied by 0.1. None keeps the learning rate.
     freeze : bool, default=False
-        Whether to train the linear layer alone. The backbone stays as it is, to the
-        bit, the statistics of its batch normalisation included.
+        Whether to train only the linear layer. The backbone then stays exactly as it
+        is, including the statistics of its batch normalisation.
     horizontal_flip, vertical_flip : bool, default=True, False
-        Whether training images are flipped at random, left to right and upside down.
+        Whether training images are flipped at random, left to right and top to bottom.
     image_shape : tuple of (height, width, n_channels), default=None
-        Of flattened images; two-dimensional `X` without it are feature rows. Of
-        files, the shape that they are brought to; of a torch data set, None means
-        the shape of its first item.
+        Shape of each image, for flattened images and for files, which are resized to
+        it. Two-dimensional `X` without `image_shape` is treated as feature rows. For
+        a torch data set, None means the shape of its first item.
     path_column : str, default=None
-        The column of a data frame that holds the paths of the images, where it has
-        several columns. The others are not used.
+        Column of a data frame that contains the paths of the images. Needed if the
+        data frame has several columns. The other columns are not used.
     resize : {"crop", "stretch", "pad"}, default="crop"
-        How files and items of a data set are brought to `image_shape`; see
+        How files and items of a data set are resized to `image_shape`; see
         :class:`~gansampler.images.ImageSequence`.
     trainer : Trainer, default=None
-        Device, precision, time limit. None means ``Trainer()``.
+        Device, precision and time limit. None means ``Trainer()``.
     random_state : int, RandomState instance or None, default=None
-        Source of all randomness of :meth:`fit`.
+        Source of all randomness in :meth:`fit`.
     verbose : int, default=0
-        0 is quiet; progress is shown from 1.
+        0 shows nothing; 1 or more shows progress.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     network_ : ClassifierNetwork or Linear
-        The fitted network, on the CPU; for feature rows, the linear layer.
+        The fitted network, on the CPU. It is one linear layer for feature rows.
     history_ : list of dict
-        For each epoch its number, time, learning rate and mean ``loss``; with
-        validation data also ``val_loss``, with the class weights of the training, and
-        ``val_balanced_accuracy``.
+        One record per epoch, with its number, time, learning rate and mean ``loss``.
+        With validation data, also ``val_loss``, with the class weights of the
+        training, and ``val_balanced_accuracy``.
     scaler_ : StandardScaler or None
-        What feature rows are standardised with.
+        Standardises feature rows. None for images.
     sample_shape_ : tuple of int
-        (height, width, n_channels) of the images, or (n_features,).
+        (height, width, n_channels) of the images, or (n_features,) for feature rows.
     n_features_in_ : int
-        ``X.shape[1]``, as scikit-learn counts; where `X` is an array.
+        Number of values in a sample: height * width * n_channels for images in any
+        form, and the number of columns for feature rows.
     feature_names_in_ : ndarray of str of shape (n_features,)
-        Where `X` is a DataFrame of numbers whose column names are strings.
+        Column names of `X`. Defined only if `X` is a data frame of numbers whose
+        column names are all strings.
 
     See Also
     --------
-    build_classifier : The network, for a training loop of one's own.
-    gansampler.GANOverSampler : Grows small classes before this.
+    build_classifier : Build only the network, for your own training loop.
+    gansampler.GANOverSampler : Over-sample the small classes before training.
     gansampler.FocalLoss : The default loss.
 
     Notes
     -----
-    Arrays are neither resized nor cropped; synthetic images thus pass the same
-    preprocessing as real ones. They are normalised as the weights need it.
+    Arrays are neither resized nor cropped, so that synthetic and real images are
+    preprocessed in the same way. Images are normalised as the weights require.
 
-    With ``weights=None`` and few images, ``"squeezenet1_1"`` learns fastest: batch
-    normalisation, which it does without, needs many steps for its statistics.
+    With ``weights=None`` and few images, ``"squeezenet1_1"`` learns fastest. It has no
+    batch normalisation, whose statistics need many steps.
 
-    The loss of a batch is the mean of the losses of its samples, each multiplied by
-    its weight over the training set's mean weight.
+    The loss of a batch is the mean of the weighted losses of its samples. The weight
+    of a sample is its class weight times its sample weight, divided by the mean of
+    these products over the training set.
 
     The settings published with [1]_ are ``TransferClassifier("vgg16",
     optimizer="adadelta", lr=0.001, weight_decay=0, batch_size=16, n_epochs=300,
@@ -257,18 +271,23 @@ class TransferClassifier(BaseNetworkClassifier):
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width, n_channels)
-            Images, uint8 in [0, 255] or floating in [0, 1]; also
-            (n_samples, height, width) for grey ones, (n_samples, height * width *
-            n_channels) with `image_shape`, or feature rows (n_samples, n_features).
-            Or n_samples paths of files with `image_shape`, as a list, an array, a
-            Series or a column of a data frame; or a map-style torch data set.
+            Images, uint8 in [0, 255] or floating in [0, 1]. Other forms are
+
+            - (n_samples, height, width): grey images;
+            - (n_samples, height * width * n_channels) with `image_shape`: flattened
+              images;
+            - (n_samples, n_features) without `image_shape`: feature rows;
+            - n_samples paths of files with `image_shape`, as a list, an array, a
+              Series or a column of a data frame;
+            - a map-style torch data set.
         y : array-like of shape (n_samples,), default=None
-            Labels, of any type that scikit-learn takes; two classes or more. None
-            takes those of a torch data set.
+            Labels of two or more classes, of any type that scikit-learn accepts. None
+            uses the labels of a torch data set.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative factors of the samples' losses.
+            Non-negative weights of the samples in the loss.
         validation_data : tuple of (X, y), default=None
-            Held-out data that are watched after each epoch, in the form of `X`, `y`.
+            Samples and labels for validation after each epoch, in any form that `X`
+            and `y` may have.
 
         Returns
         -------
@@ -277,51 +296,63 @@ class TransferClassifier(BaseNetworkClassifier):
         Raises
         ------
         ValueError
-            If the data are of a wrong form, of one class only, or too small for the
-            backbone; or if image files are missing or damaged.
+            If the data have a wrong form or only one class, if the images are too
+            small for the backbone, or if image files are missing or damaged.
         ImageFileError
-            If an image file can not be decoded, or is changed during training.
+            If an image file cannot be decoded, or is changed during training.
         WeightsDownloadError
-            If pretrained weights can not be downloaded.
+            If pretrained weights cannot be downloaded.
         TrainingDivergedError
             If a loss is NaN or infinite.
         """
         self._validate_params()
-        images = open_samples(self, X)
+        images = ImageSequence(
+            X, self.image_shape, path_column=self.path_column, resize=self.resize
+        )
+        self.__dict__.pop("feature_names_in_", None)
         if images.form == "array":
             validate_data(self, X, y, skip_check_array=True)
-        else:
-            # Those of an earlier fit to arrays.
-            self.__dict__.pop("n_features_in_", None)
-            self.__dict__.pop("feature_names_in_", None)
         self.sample_shape_ = tuple(images.sample_shape)
+        self.n_features_in_ = math.prod(self.sample_shape_)
         encoder = LabelEncoder()
         target = encode_labels(images, y, encoder.fit_transform)
         self.classes_ = encoder.classes_
-        weight = check_sample_weight(sample_weight, images)
+        weight = check_sample_weight(sample_weight, len(images))
         check_two_classes(self.classes_, target, weight)
         self.scaler_ = None
         if not images.is_image:
             rows = images.take(np.arange(len(images))).astype(np.float64)
-            self.scaler_ = StandardScaler().fit(rows, sample_weight=weight)
+            self.scaler_ = make_scaler().fit(rows, sample_weight=weight)
         validation = None
         if validation_data is not None:
             X_val, y_val = check_pair(validation_data)
-            held_out = check_samples(self, X_val)
-            warn_near_duplicates(images, held_out)
-            held_out_target = encode_labels(held_out, y_val, encoder.transform)
-            validation = self._samples(held_out, held_out_target)
+            images_val = self._open_samples(X_val, cache=True)
+            warn_near_duplicates(images, images_val)
+            target_val = encode_labels(images_val, y_val, encoder.transform)
+            validation = Samples(images_val, self.scaler_, target_val)
+        weights = LossWeights(self.class_weight, self.classes_, target, weight)
+        is_weighted = weights.per_sample is not None
         rng = check_random_state(self.random_state)
         init_seed, data_seed = spawn_seeds(rng, 2)
         with isolated_rng(init_seed):
-            self._build_network()
+            self.network_ = self._build_network()
             task = ClassificationTask(
-                self,
-                self._samples(images, target),
-                RowWeights(self.class_weight, self.classes_, target, weight),
+                self.network_,
+                WeightedLoss(self.loss, self.gamma, weighted=is_weighted),
+                weights,
+                Samples(images, self.scaler_, target),
                 validation,
-                self._resolve_lr(),
-                data_seed,
+                optimizer=self.optimizer,
+                lr=self._resolve_lr(),
+                weight_decay=self.weight_decay,
+                batch_size=self.batch_size,
+                patience=self.patience,
+                lr_patience=self.lr_patience,
+                freeze=self.freeze,
+                horizontal_flip=self.horizontal_flip,
+                vertical_flip=self.vertical_flip,
+                seed=data_seed,
+                settings=comparable_params(self),
             )
             self.history_ = self._get_trainer().fit(
                 task,
@@ -332,32 +363,32 @@ class TransferClassifier(BaseNetworkClassifier):
         task.finish()
         return self
 
-    def _build_network(self) -> None:
+    def _build_network(self) -> nn.Module:
         n_inputs, n_classes = self.sample_shape_[-1], len(self.classes_)
         if len(self.sample_shape_) == 1:
-            self.network_ = nn.Linear(n_inputs, n_classes)
-            return
-        self.network_ = build_classifier(
+            return nn.Linear(n_inputs, n_classes)
+        network = build_classifier(
             self.backbone, n_classes, weights=self.weights, in_channels=n_inputs
         )
-        check_image_size(self.network_, self.backbone, self.sample_shape_)
-        normalises = any(
-            isinstance(layer, nn.BatchNorm2d) for layer in self.network_.modules()
+        check_image_size(network, self.backbone, self.sample_shape_)
+        has_batch_norm = any(
+            isinstance(layer, nn.BatchNorm2d) for layer in network.modules()
         )
-        if self.batch_size == 1 and normalises and not self.freeze:
+        if self.batch_size == 1 and has_batch_norm and not self.freeze:
             raise ValueError(
                 f"`batch_size` must be at least 2 for {self.backbone}, which has batch "
                 "normalisation. Got 1. Raise it, set freeze=True, or choose another "
                 "`backbone`."
             )
+        return network
 
     def _resolve_lr(self) -> float:
         if self.lr != "auto":
             return self.lr
         if self.optimizer not in ("adam", "adamw"):
             raise ValueError(
-                "lr='auto' is for the optimizers 'adam' and 'adamw'. Got "
-                f"optimizer={self.optimizer!r}. Pass a number as `lr`."
+                "`lr` must be a number unless the optimizer is 'adam' or 'adamw'. Got "
+                f"lr='auto' and optimizer={self.optimizer!r}. Pass a number as `lr`."
             )
         if len(self.sample_shape_) == 1:
             return LR_FEATURE_ROWS

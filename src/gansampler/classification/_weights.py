@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: torchvision's servers or a file."""
+"""Pretrained weights from the servers of torchvision or from a file."""
 
 from __future__ import annotations
 
@@ -15,57 +15,73 @@ from torchvision.models import get_model_weights
 from gansampler._validation import nearest_name
 from gansampler.exceptions import ModelFileError, WeightsDownloadError
 
-__all__ = ["State", "normalisation", "resolve_weights"]
+__all__ = ["State", "get_normalisation", "load_weights"]
 
 State = dict[str, torch.Tensor]
 Triple = tuple[float, float, float]
 
 FILE_SUFFIXES = {".pth", ".pt", ".bin", ".safetensors"}
-# These rescale their input inside, from ImageNet's normalisation to [-1, 1].
+# The forward methods of these models convert ImageNet's normalisation to [-1, 1].
+# Without their forward methods, the layers need [-1, 1].
 RESCALING = {"googlenet", "inception_v3"}
 
 
-def resolve_weights(
-    backbone: str, weights: str | os.PathLike[str] | None
-) -> State | None:
-    """Return the state dict that `weights` names, or None for none.
+def load_weights(backbone: str, weights: str | os.PathLike[str] | None) -> State | None:
+    """Load pretrained weights.
 
     Parameters
     ----------
     backbone : str
         Name of a torchvision classification model.
     weights : str, path-like or None
-        Name of its weights in torchvision, or a path.
+        Name of the weights in torchvision, or path of a state dict.
 
     Returns
     -------
     state : dict of str -> Tensor, or None
+        None if `weights` is None.
 
     Raises
     ------
     ValueError
-        If it is neither a name nor a file.
+        If `weights` is neither a known name nor a file.
+    FileNotFoundError
+        If there is no file at the path.
+    ModelFileError
+        If the file does not contain a state dict.
     WeightsDownloadError
-        If torchvision's file can not be downloaded.
+        If the download from torchvision fails.
     """
     if weights is None:
         return None
     known = get_model_weights(backbone).__members__
     if weights in known:
         state = _download(known[str(weights)], backbone)
+    elif Path(weights).is_file():
+        state = _read(Path(weights))
     else:
-        path = Path(weights)
-        if not path.is_file():
-            _raise_unknown(backbone, weights, list(known))
-        state = _read(path)
-    return {_modern_name(name): tensor for name, tensor in state.items()}
+        raise _explain_unknown(backbone, weights, list(known))
+    # The files of DenseNet have the names that its layers had in old versions.
+    return {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): tensor
+        for name, tensor in state.items()
+    }
 
 
-def normalisation(backbone: str, weights: object) -> tuple[Triple, Triple]:
-    """Return the mean and the standard deviation, by channel, that a network expects.
+def get_normalisation(backbone: str, weights: object) -> tuple[Triple, Triple]:
+    """Return the mean and the standard deviation of each channel for normalisation.
 
-    Those of the named weights; without a name, of the backbone's default weights.
-    They are of RGB values in [0, 1].
+    Parameters
+    ----------
+    backbone : str
+        Name of a torchvision classification model.
+    weights : object
+        Name of its weights in torchvision. Anything else means its default weights.
+
+    Returns
+    -------
+    mean, std : tuple of 3 floats
+        For RGB values in [0, 1].
     """
     if backbone in RESCALING:
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
@@ -77,24 +93,24 @@ def normalisation(backbone: str, weights: object) -> tuple[Triple, Triple]:
 
 def _download(entry, backbone: str) -> State:
     try:
-        # torch keeps the file: it is downloaded once.
+        # torch stores the file, so that it is downloaded only once.
         return entry.get_state_dict(
             check_hash=True, map_location="cpu", weights_only=True
         )
-    # torch reports a damaged file as a RuntimeError.
+    # torch raises a RuntimeError for a damaged file.
     except (OSError, HTTPException, RuntimeError) as error:
         name = PurePosixPath(urlparse(entry.url).path).name
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise WeightsDownloadError(
-            f"The weights {entry.name} of {backbone} must be downloaded once. That "
-            f"failed: {error}. Pass weights=None for random weights, or weights=<path "
-            f"of a state dict>; or download {entry.url} on another machine and put it "
-            f"here as {folder / name} (the environment variable TORCH_HOME chooses "
-            "another folder)."
+            f"The weights {entry.name} of {backbone} must be downloaded once. The "
+            f"download failed: {error}. Pass weights=None for random weights, or "
+            "weights=<path of a state dict>. Or download "
+            f"{entry.url} on another machine and save it as {folder / name} (the "
+            "environment variable TORCH_HOME sets another folder)."
         ) from error
 
 
-def _raise_unknown(backbone: str, weights: object, known: list[str]) -> None:
+def _explain_unknown(backbone: str, weights: object, known: list[str]) -> Exception:
     text = os.fspath(weights)  # type: ignore[call-overload]
     is_path = (
         not isinstance(weights, str)
@@ -102,12 +118,13 @@ def _raise_unknown(backbone: str, weights: object, known: list[str]) -> None:
         or Path(text).suffix in FILE_SUFFIXES
     )
     if is_path:
-        raise FileNotFoundError(
-            f"`weights` as a path must be a state dict's file. There is none at {text}."
+        return FileNotFoundError(
+            "`weights` must be the path of an existing file. There is no file at "
+            f"{text}. Check the path."
         )
-    raise ValueError(
+    return ValueError(
         f"`weights` must be None, the path of a state dict, or one of {known} for "
-        f"{backbone}. Got {weights!r}, which is no file either."
+        f"{backbone}. Got {weights!r}, which is not a file either."
         f"{nearest_name(weights, known)}"
     )
 
@@ -120,22 +137,18 @@ def _read(path: Path) -> State:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    # torch has no error of its own for a file of another kind: any may come.
+    # torch raises errors of many kinds for a file of another format.
     except Exception as error:
         raise ModelFileError(
-            f"`weights` must be the path of a state dict, saved by torch.save or as "
-            f".safetensors. {path} could not be read as one: {error}"
+            "`weights` must be the path of a state dict, saved by torch.save or as "
+            f".safetensors. {path} could not be read: {error}"
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(tensor, torch.Tensor) for tensor in state.values()
     ):
         raise ModelFileError(
-            f"A state dict holds tensors by name. {path} holds something else. Save "
-            "model.state_dict(), not the model or a training checkpoint."
+            "A state dict must map names to tensors. The content of "
+            f"{path} is something else. Save model.state_dict(), not the model or a "
+            "training checkpoint."
         )
     return state
-
-
-def _modern_name(name: str) -> str:
-    """DenseNet's files are older than the names of its layers."""
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
