@@ -78,7 +78,7 @@ def private_imports_across_rooms(source: str, room: str) -> list[str]:
     ]
 
 
-def resolve(name: str, root: Path, trees: dict[Path, ast.AST]) -> Path | None:
+def resolve(name: str, root: Path, trees: dict[Path, ast.Module]) -> Path | None:
     """The file that defines an imported name; None outside of the package.
 
     A name that an ``__init__`` imports is looked up where it comes from. So an

@@ -28,11 +28,10 @@ from gansampler.images._lazy import (
     UnreadableImage,
     count_threads,
     describe_unreadable,
+    map_in_jobs,
 )
 
 __all__ = ["FileReader"]
-
-FILES_PER_JOB = 64
 
 
 class FileReader(LazyReader):
@@ -117,7 +116,8 @@ class FileReader(LazyReader):
         Their order counts; paths and times of modification do not.
         """
         new = [p for p in np.unique(positions).tolist() if p not in self._hashes]
-        self._hashes.update(zip(new, self._map(self._hash, new), strict=True))
+        hashes = map_in_jobs(self._start(), self._hash, new)
+        self._hashes.update(zip(new, hashes, strict=True))
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.shape, self.resize)).encode())
         for position in positions.tolist():
@@ -155,13 +155,11 @@ class FileReader(LazyReader):
 
 def _check_files(paths: Sequence[str], n_threads: int) -> list[FileCheck]:
     """Check the header and the end of every file, in order."""
-    jobs = [paths[i : i + FILES_PER_JOB] for i in range(0, len(paths), FILES_PER_JOB)]
     # Pillow warns of what is checked here. Warning filters belong to the process, so
     # they are set around the threads and not in them.
     with warnings.catch_warnings(), ThreadPoolExecutor(n_threads) as pool:
         warnings.filterwarnings("ignore", module="PIL")
-        checked = pool.map(lambda job: [check_file(path) for path in job], jobs)
-        return [check for job in checked for check in job]
+        return map_in_jobs(pool, check_file, paths)
 
 
 def _resolve_shape(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ __all__ = [
     "available_memory",
     "count_threads",
     "describe_unreadable",
+    "map_in_jobs",
 ]
 
 MAX_THREADS = 8
@@ -33,12 +35,15 @@ CACHE_SHARE = 0.25
 MAX_CACHE_BYTES = 2**34
 BYTES_AHEAD = 2**26
 MIN_IMAGES_AHEAD = 16
-MAX_IMAGES_PER_JOB = 32
+JOB_SIZE = 64
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 DEFAULT_MEMORY = 2**31
 # Threads and decoded images, which copies and pickles do not contain.
 RUNTIME = {"_process", "_cache", "_is_read", "_pool", "_ahead"}
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class UnreadableImage(NamedTuple):
@@ -83,6 +88,15 @@ def count_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return min(MAX_THREADS, len(os.sched_getaffinity(0)))
     return min(MAX_THREADS, os.cpu_count() or 1)
+
+
+def map_in_jobs(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item]
+) -> list[Result]:
+    """Call a function with every item, many items per job; return the results."""
+    jobs = [items[i : i + JOB_SIZE] for i in range(0, len(items), JOB_SIZE)]
+    results = pool.map(lambda job: [function(item) for item in job], jobs)
+    return [result for part in results for result in part]
 
 
 class LazyReader(ABC):
@@ -236,44 +250,24 @@ class LazyReader(ABC):
                 self._cache[position] = image
                 self._is_read[position] = True
 
-        self._map(try_to_read, range(len(self.rows)))
-        return errors
-
-    def _map(self, function: Callable[[int], Any], positions: Sequence[int]) -> list:
-        """Call a function with each position in the threads; return its results."""
-        size = MAX_IMAGES_PER_JOB
-        jobs = [positions[i : i + size] for i in range(0, len(positions), size)]
-        results = self._start().map(lambda job: [function(p) for p in job], jobs)
-        return [result for part in results for result in part]
+        map_in_jobs(self._start(), try_to_read, range(len(self.rows)))
+        return dict(sorted(errors.items()))
 
     def _fill(self, out: np.ndarray, places: np.ndarray, positions: np.ndarray) -> None:
-        """Write images into `out`: those read ahead, and the others by all threads."""
-        started, others = [], []
-        for place, position in zip(places.tolist(), positions.tolist(), strict=True):
-            future = self._ahead.pop(position, None)
-            if future is None:
-                others.append((place, position))
-            else:
-                started.append((place, future))
-        # Small jobs let the threads end together; tiny jobs are slow to submit.
-        size = int(np.clip(len(others) // (4 * self.n_threads), 1, MAX_IMAGES_PER_JOB))
-        jobs = [
-            self._pool.submit(self._read_into, out, others[start : start + size])
-            for start in range(0, len(others), size)
-        ]
+        """Write images into `out`."""
+        futures = deque(
+            self._ahead.pop(position)
+            if position in self._ahead
+            else self._pool.submit(self.read, position)
+            for position in positions.tolist()
+        )
         try:
-            for place, future in started:
-                out[place] = future.result()
-            for job in jobs:
-                job.result()
-        except BaseException:
-            for job in jobs:
-                job.cancel()
-            raise
-
-    def _read_into(self, out: np.ndarray, pairs: list[tuple[int, int]]) -> None:
-        for place, position in pairs:
-            out[place] = self.read(position)
+            for place in places.tolist():
+                out[place] = futures.popleft().result()
+        finally:
+            # After an error.
+            for future in futures:
+                future.cancel()
 
 
 def cache_limit() -> int:
