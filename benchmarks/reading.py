@@ -198,15 +198,9 @@ def main() -> None:
         child(int(sys.argv[2]), cache=sys.argv[3] == "cache")
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--folder", type=Path, help="folder of image files, at any depth"
-    )
-    parser.add_argument(
-        "--files", type=int, default=1024, help="maximal number of files"
-    )
-    parser.add_argument(
-        "--side", type=int, default=64, help="height and width of the training images"
-    )
+    parser.add_argument("--folder", type=Path, help="folder of images")
+    parser.add_argument("--files", type=int, default=1024, help="maximum number")
+    parser.add_argument("--side", type=int, default=64, help="image size in px")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

@@ -34,8 +34,8 @@ BACKGROUND = "white"
 DICOM = "a DICOM file"
 ORIENTATION = 0x0112  # EXIF tag
 TAIL_BYTES = 4096
-# 16-bit values of cameras and scanners have 10, 12 or 14 bits, or all 16.
-MAX_DARK = 2**14 - 1
+# Many cameras and scanners store 10 or 12 bits in 16-bit files.
+MAX_DARK = 2**12 - 1
 N_DARK_FILES = 16
 
 
@@ -159,7 +159,7 @@ def warn_if_dark(
 ) -> None:
     """Warn if 16-bit grey images use a small part of their range.
 
-    Values are divided by 257, so that images of 10, 12 or 14 bits become almost black.
+    Values are divided by 257, so that images of 10 or 12 bits become almost black.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def warn_if_dark(
     Warns
     -----
     GANSamplerWarning
-        If the largest value of all is less than a quarter of 65535.
+        If the largest value found is at most 4095.
 
     Examples
     --------

@@ -138,8 +138,8 @@ class ImageSequence:
     warning if there are more.
 
     16-bit grey values are divided by 257, which maps their whole range to 8 bits.
-    Files with 10, 12 or 14 bits in 16 become almost black, so that a warning names
-    their largest value. Files of 32 bits are refused, because their range is unknown.
+    A warning is given if the first files use 12 bits only, because they become almost
+    black. Files of 32 bits are refused, because their range is unknown.
 
     If a file is removed or changed later, reading it raises an
     :class:`~gansampler.exceptions.ImageFileError`.
