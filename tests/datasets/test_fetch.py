@@ -160,7 +160,7 @@ class TestRefusal:
             (TRUTH[TRAIN].replace("benign", "malignant"), "4 images, 4 of them malig"),
             (
                 TRUTH[TRAIN] + "ISIC_9,benign\n",
-                "5 images, 2 of them.* instead of 4 and 2",
+                "5 images, 2 .* instead of 4 and 2",
             ),
             (TRUTH[TRAIN].replace(NAMES[0], "../x"), r"names an image '\.\./x'"),
         ):

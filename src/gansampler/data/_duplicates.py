@@ -99,7 +99,7 @@ def find_near_duplicates(
 
     An image needs 1 kB of memory. Up to a `max_distance` of 31, an index finds the few
     pairs that have to be compared: 50,000 images are compared with 20,000 others in
-    about a second, besides the time to read the images. Larger distances, and data
+    about two seconds, besides the time to read the images. Larger distances, and data
     sets in which very many images are alike, need a comparison of all pairs, which is
     about ten times slower. The result is exact in both cases.
 
