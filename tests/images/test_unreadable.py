@@ -92,7 +92,7 @@ def bomb(folder, save, noise):
 
 
 def great_bomb(folder, save, noise):
-    return save(Image.new("1", (400, 150)), "bomb.png"), "more than twice the 20000"
+    return save(Image.new("1", (400, 150)), "bomb.png"), "could be decompression bomb"
 
 
 def floating(folder, save, noise):

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 __all__ = ["unpack_images"]
 
@@ -19,7 +20,7 @@ BLOCK_BYTES = 2**20
 
 def unpack_images(
     archive: Path, names: Sequence[str], folder: Path
-) -> dict[str, tuple[int, str]]:
+) -> dict[str, dict[str, Any]]:
     """Unpack some files of the folder in an archive: all of them, or none on failure.
 
     Every member of the archive is checked before the first one is written. Members
@@ -36,8 +37,8 @@ def unpack_images(
 
     Returns
     -------
-    sums : dict of str -> (int, str)
-        Size in bytes and SHA-256 of each file, by name.
+    sums : dict of str -> dict
+        "size" in bytes and "sha256" of each file, by name.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def _flaw(member: zipfile.ZipInfo) -> str | None:
 
 def _write(
     file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
-) -> tuple[int, str]:
+) -> dict[str, Any]:
     """Write one member, and return its size and SHA-256.
 
     zipfile checks the CRC-32 at the end of the member, and does not read more bytes
@@ -127,4 +128,4 @@ def _write(
         while block := source.read(BLOCK_BYTES):
             digest.update(block)
             n_bytes += target.write(block)
-    return n_bytes, digest.hexdigest()
+    return {"size": n_bytes, "sha256": digest.hexdigest()}

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
 from sklearn.datasets import get_data_home
 
+from gansampler._validation import at_least
 from gansampler.datasets._archive import unpack_images
 from gansampler.datasets._download import download
 from gansampler.datasets._files import check_image_size
@@ -39,8 +40,8 @@ _SHA256 = {
 }
 _MAX_NAMED = 5
 
-# Size in bytes and SHA-256.
-Sum = tuple[int, str]
+# The "size" in bytes and the "sha256" of a file.
+Sum = dict[str, Any]
 
 
 def fetch_isic2016(
@@ -198,18 +199,13 @@ def _fetch_split(
 
 
 def _check_attempts(n_retries: object, delay: object) -> None:
-    is_int = isinstance(n_retries, (int, np.integer)) and not isinstance(
-        n_retries, bool
-    )
-    if not is_int or n_retries < 0:  # type: ignore[operator]
+    if isinstance(n_retries, bool) or not at_least(0, int).is_satisfied_by(n_retries):
         raise ValueError(
             f"`n_retries` must be an int, 0 or more. Got {n_retries!r}. Pass 0 for a "
             "single attempt."
         )
-    is_number = isinstance(delay, (int, float, np.number)) and not isinstance(
-        delay, bool
-    )
-    if not is_number or not 0 <= delay < np.inf:  # type: ignore[operator]
+    is_delay = at_least(0, float, below=np.inf).is_satisfied_by(delay)
+    if isinstance(delay, bool) or not is_delay:
         raise ValueError(
             f"`delay` must be a number of seconds, 0 or more. Got {delay!r}."
         )
@@ -221,11 +217,11 @@ def _fetch(path: Path, lacking: list[Path], n_retries: int, delay: float) -> Sum
     except OSError as error:
         still_lacking = [p for p in lacking if not p.exists()]
         raise _absent(still_lacking, f"downloading {path.name}: {error}") from error
-    size, sha256 = _sum(path)
-    expected = _SHA256.get(path.name, sha256)
-    if sha256 != expected:
-        raise _refused(path, f"its SHA-256 is {sha256}, not {expected}", True)
-    return size, sha256
+    known = _sum(path)
+    expected = _SHA256.get(path.name, known["sha256"])
+    if known["sha256"] != expected:
+        raise _refused(path, f"its SHA-256 is {known['sha256']}, not {expected}", True)
+    return known
 
 
 def _absent(lacking: list[Path], reason: str) -> OSError:
@@ -286,32 +282,26 @@ def _unpack(
 def _sum(path: Path) -> Sum:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
+        return {"size": file.tell(), "sha256": digest}
 
 
 def _write_manifest(
     manifest: Path, files: dict[str, Sum], downloaded: dict[str, Sum]
 ) -> None:
     content = {
-        "files": _as_json(files.items()),
-        "downloaded": _as_json(
-            (_ADDRESS + name, known) for name, known in downloaded.items()
-        ),
+        "files": files,
+        "downloaded": {_ADDRESS + name: known for name, known in downloaded.items()},
     }
     part = manifest.with_name(f"{manifest.name}.part")
     part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     part.replace(manifest)
 
 
-def _as_json(sums: Iterable[tuple[str, Sum]]) -> dict[str, dict[str, int | str]]:
-    return {name: {"size": size, "sha256": sha256} for name, (size, sha256) in sums}
-
-
 def _check_files(root: Path, manifest: Path) -> None:
     """Compare the files with the manifest."""
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        known = {name: (f["size"], f["sha256"]) for name, f in files.items()}
+        known = {name: dict(f) for name, f in files.items()}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise OSError(
             f"{manifest} must be the list of the downloaded files, and is damaged. "

@@ -15,13 +15,11 @@ from gansampler.images._arrays import (
     check_image_shape,
     looks_channels_first,
 )
-from gansampler.images._batches import content_hash
+from gansampler.images._batches import chunks, content_hash
 from gansampler.images._decode import CHANNEL_MODES, to_array, warn_if_dark
 from gansampler.images._lazy import LazyReader
 
 __all__ = ["DatasetReader"]
-
-ITEMS_PER_READ = 64
 
 
 class DatasetReader(LazyReader):
@@ -94,18 +92,16 @@ class DatasetReader(LazyReader):
         if listed is not None:
             return np.asarray([listed[position] for position in positions])
         new = np.array([p for p in positions if p not in self._labels], dtype=np.intp)
-        for start in range(0, len(new), ITEMS_PER_READ):
-            self.take(new[start : start + ITEMS_PER_READ])
-        return np.asarray([self._label(position) for position in positions])
-
-    def _label(self, position: int) -> Any:
-        if position not in self._labels:
+        for rows in chunks(len(new), self.shape):
+            self.take(new[rows])
+        missing = [position for position in new if position not in self._labels]
+        if missing:
             raise ValueError(
                 "Items of a torch data set must be pairs (image, label) if `y` is not "
-                f"passed. Item {position} has no label. Pass `y`, or a data set with "
+                f"passed. Item {missing[0]} has no label. Pass `y`, or a data set with "
                 "labels."
             )
-        return _to_python(self._labels[position])
+        return np.asarray([_to_python(self._labels[p]) for p in positions])
 
     def fingerprint(self, positions: np.ndarray) -> str:
         """Return a hash of the images at some positions."""
@@ -126,9 +122,7 @@ def _listed_labels(dataset: Any) -> list[Any] | None:
 
 def _to_python(label: Any) -> Any:
     """Return the value of a tensor or a NumPy scalar as a Python object."""
-    if isinstance(label, (torch.Tensor, np.generic)):
-        return label.tolist()
-    return label
+    return label.tolist() if isinstance(label, torch.Tensor | np.generic) else label
 
 
 def _image_of(item: Any, position: int) -> Any:

@@ -17,7 +17,6 @@ from gansampler.exceptions import GANSamplerWarning
 
 __all__ = [
     "CHANNEL_MODES",
-    "DICOM",
     "RESIZE",
     "FileCheck",
     "check_file",
@@ -31,7 +30,10 @@ RESIZE = ("crop", "stretch", "pad")
 CHANNEL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 BACKGROUND = "white"
-DICOM = "a DICOM file"
+DICOM = (
+    "a DICOM file; convert it to PNG first, with dcmj2pnm of DCMTK or with pydicom, "
+    "which also apply its window and photometric interpretation"
+)
 ORIENTATION = 0x0112  # EXIF tag
 TAIL_BYTES = 4096
 # Many cameras and scanners store 10 or 12 bits in 16-bit files.
@@ -237,8 +239,8 @@ def _check_content(file: BinaryIO, status: os.stat_result) -> FileCheck:
         file.seek(0)
         is_dicom = file.read(132)[128:] == b"DICM"
         return FileCheck(DICOM if is_dicom else "no image that Pillow knows")
-    except Image.DecompressionBombError:
-        return FileCheck(_describe_bomb("more than twice"))
+    except Image.DecompressionBombError as error:
+        return FileCheck(str(error))
     # Pillow has no error class for damaged files: any error is possible.
     except Exception as error:
         return FileCheck(f"damaged: {error}")
@@ -248,15 +250,11 @@ def _check_size(image: Image.Image) -> str | None:
     """Return the reason why an image is too large, or None."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
-        return _describe_bomb(f"{image.width} x {image.height} px, more than")
+        return (
+            f"{image.width} x {image.height} px, more than the {limit} pixels of "
+            "PIL.Image.MAX_IMAGE_PIXELS, perhaps a decompression bomb"
+        )
     return None
-
-
-def _describe_bomb(size: str) -> str:
-    return (
-        f"{size} the {Image.MAX_IMAGE_PIXELS} pixels of PIL.Image.MAX_IMAGE_PIXELS, "
-        "perhaps a decompression bomb"
-    )
 
 
 def _check_mode(image: Image.Image) -> str | None:

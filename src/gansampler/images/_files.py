@@ -81,8 +81,8 @@ class FileReader(LazyReader):
             raise ValueError(
                 f"Every image file must be there and whole. {len(unreadable)} of "
                 f"{len(paths)} are not: {describe_unreadable(unreadable)}. "
-                "Replace the files, or leave out these rows; on_error='skip' leaves "
-                "them out, where it is a parameter."
+                "Replace them, or leave those rows out; on_error='skip' does so, where "
+                "it is a parameter."
             )
         rows = np.flatnonzero([check.reason is None for check in checks])
         checks = [checks[row] for row in rows]

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from gansampler.exceptions import GANSamplerWarning, ImageFileError
-from gansampler.images._decode import DICOM
 
 __all__ = [
     "LazyReader",
@@ -62,12 +61,6 @@ def describe_unreadable(images: Sequence[UnreadableImage]) -> str:
     )
     if len(images) > MAX_NAMED:
         text += f"; and {len(images) - MAX_NAMED} more"
-    if any(image.reason == DICOM for image in images):
-        text += (
-            ". DICOM is not supported: convert it to PNG first, with dcmj2pnm of DCMTK "
-            "or with pydicom, which also apply its window and photometric "
-            "interpretation"
-        )
     return text
 
 
