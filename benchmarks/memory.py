@@ -1,10 +1,10 @@
-"""How much memory generation takes: by synthetic images, source files, and forms.
+"""Measure the memory of generation, by number of images and of files, and by form.
 
     python benchmarks/memory.py [--folder FOLDER] [--files 50000] [--json F]
 
-Each figure is the peak of a process of its own (Linux). The translator is fitted
-beforehand and tiny: what is measured is how data flow. The folder holds JPEG files;
-without one, the benchmark makes as many as --files of 64 px and removes them again.
+Each value is the peak memory of a separate process (Linux only). The translator is tiny
+and already fitted, so that the data dominate. --folder contains JPEG files; without it,
+the benchmark writes --files temporary files of 64 px.
 """
 
 import argparse
@@ -24,14 +24,14 @@ N_ROWS = 40_000
 
 
 def peak() -> float:
-    """Return the most memory that this process has had, in MB."""
+    """Return the peak memory of this process in MB."""
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 def make_files(folder: Path, n: int) -> None:
-    """Write small JPEG files, all of them different."""
+    """Write small JPEG files of different images."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8)
     for i, pixels in enumerate(coarse):
@@ -40,7 +40,7 @@ def make_files(folder: Path, n: int) -> None:
 
 
 def child(kind: str, folder: str, n_sources: int, n_new: int) -> float:
-    """Resample; return the peak in MB."""
+    """Resample, and return the peak memory in MB."""
     from gansampler import CycleGAN, GANOverSampler
 
     rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def child(kind: str, folder: str, n_sources: int, n_new: int) -> float:
 
 
 def measure(kind: str, folder: Path | str, n_sources: int, n_new: int) -> float:
-    """Return the peak of a fresh process."""
+    """Return the peak memory of a new process in MB."""
     arguments = ["--child", kind, str(folder), str(n_sources), str(n_new)]
     ended = subprocess.run(
         [sys.executable, __file__, *arguments],
@@ -93,7 +93,7 @@ def measure(kind: str, folder: Path | str, n_sources: int, n_new: int) -> float:
 
 
 def main() -> None:
-    """Print a table, and write the figures as JSON where asked to."""
+    """Print a table, and write the values as JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--files", type=int, default=50_000)
@@ -113,7 +113,7 @@ def main() -> None:
         n_files = min(n_files, len(list(folder.glob("*.jpg"))))
         base = measure("nothing", folder, 0, 0)
         results = {"nothing": base}
-        print(f"imports and a translator alone: {base:.0f} MB", flush=True)
+        print(f"imports and the translator only: {base:.0f} MB", flush=True)
 
         def show(name: str, kind: str, n_sources: int, n_new: int) -> None:
             results[name] = measure(kind, folder, n_sources, n_new)
@@ -125,7 +125,7 @@ def main() -> None:
                 show(f"{n_new} {kind} from {n_few} files", kind, n_few, n_new)
         show(f"{N_IMAGES} png from {n_files} files", "png", n_files, N_IMAGES)
     size = N_ROWS * SIDE * SIDE * 3 / 2**20
-    print(f"an array of {N_ROWS} images is of {size:.0f} MB")
+    print(f"an array of {N_ROWS} images has {size:.0f} MB")
     show(f"{N_IMAGES} from an array", "array", N_ROWS, N_IMAGES)
     show(f"{N_IMAGES} from a memory map", "memmap", N_ROWS, N_IMAGES)
     if args.json:

@@ -1,12 +1,13 @@
-"""Images from files against the same images in memory: speed and peak memory.
+"""Compare images in files with the same images in memory: speed and peak memory.
 
     python benchmarks/reading.py [--folder F] [--files 1024] [--json OUT]
 
-Four tables: files decoded a second, by size and number of threads; steps a second of
-a small CycleGAN, from arrays and from files, in the first epoch and in later ones, the
-best of several fits that take turns; what part of a step it takes to have its batch
-ready; and the peak memory of a child process that reads every file once. Without a
-folder, JPEG files of 600 x 450 px are made for the time of the run.
+It measures the time to check and to hash a file; the files decoded per second, by size
+and number of threads; the steps per second of a small CycleGAN, from arrays and from
+files, in the first epoch and in later ones (the best of several alternating fits); the
+share of a step that is spent on preparing its batch; and the peak memory of a child
+process that reads every file once. Without --folder, temporary JPEG files of
+600 x 450 px are used.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,7 @@ import torch
 from PIL import Image
 
 from gansampler import CycleGAN, Trainer
-from gansampler.images import ImageSequence, chunks
-from gansampler.images._checks import check_files
-from gansampler.images._files import FileReader
-from gansampler.images._lazy import LazyImages, count_threads
+from gansampler.images import ImageSequence, chunks, count_threads, decode_file
 
 SIDES = (64, 128)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
@@ -39,7 +38,7 @@ ROUNDS = 4
 
 
 def make_files(folder: Path, n_files: int) -> list[str]:
-    """Write photographs of a kind: smooth colours with some noise."""
+    """Write images like photographs: smooth colours with some noise."""
     rng = np.random.default_rng(0)
     paths = []
     for i in range(n_files):
@@ -52,25 +51,17 @@ def make_files(folder: Path, n_files: int) -> list[str]:
 
 
 def decode_rate(paths: list[str], side: int, n_threads: int) -> float:
-    """Return the files decoded a second, in batches of 64."""
+    """Return the number of files decoded per second."""
     shape = (side, side, 3)
-    checks = check_files(paths, n_threads)
-    reader = FileReader(
-        np.array(paths, dtype=object),
-        np.arange(len(paths)),
-        np.array([(check.n_bytes, check.mtime_ns) for check in checks]),
-        shape,
-        "crop",
-    )
-    images = LazyImages(reader, len(paths), shape, n_threads=n_threads, keep=False)
     start = time.perf_counter()
-    for first in range(0, len(paths), 64):
-        images.take(np.arange(first, min(first + 64, len(paths))))
+    with ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(lambda path: decode_file(path, shape, "crop"), paths):
+            pass
     return len(paths) / (time.perf_counter() - start)
 
 
-def steps_a_second(images: Any) -> tuple[float, float]:
-    """Return those of the first epoch, and the best of the later ones."""
+def steps_per_second(images: Any) -> tuple[float, float]:
+    """Return the steps per second of the first epoch, and of the fastest later one."""
     half = len(images) // 2
     translator = CycleGAN(
         ngf=8,
@@ -89,8 +80,8 @@ def steps_a_second(images: Any) -> tuple[float, float]:
     return speeds[0], max(speeds[1:])
 
 
-def seconds_a_batch(images: ImageSequence) -> float:
-    """Return the best seconds until a shuffled batch is ready, after one epoch."""
+def seconds_per_batch(images: ImageSequence) -> float:
+    """Return the shortest time to prepare a shuffled batch, after one epoch."""
     order = np.random.default_rng(0).permutation(len(images))
     parts = np.array_split(order, len(images) // BATCH_SIZE)
     times = []
@@ -103,35 +94,35 @@ def seconds_a_batch(images: ImageSequence) -> float:
 
 
 def compare_training(paths: list[str], side: int) -> dict:
-    """Return the speeds from arrays, and from files that are kept or read each time."""
+    """Return the speeds from arrays, from cached files and from uncached files."""
     shape = (side, side, 3)
     array = ImageSequence(paths, shape).take(np.arange(len(paths)))
     forms = {
         "arrays": lambda: ImageSequence(array),
         "files": lambda: ImageSequence(paths, shape),
-        "files, not kept": lambda: ImageSequence(paths, shape, cache=False),
+        "files, not cached": lambda: ImageSequence(paths, shape, cache=False),
     }
     # The first steps of a process are slow.
-    steps_a_second(forms["arrays"]().subset(np.arange(16)))
+    steps_per_second(forms["arrays"]().subset(np.arange(16)))
     speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in forms}
     for _ in range(ROUNDS):
         for name, make in forms.items():
-            speeds[name].append(steps_a_second(make()))
+            speeds[name].append(steps_per_second(make()))
     return {
         name: {
             "first_epoch": max(first for first, _ in pairs),
             "later_epochs": max(later for _, later in pairs),
-            # A step takes a batch of each domain.
-            "loading": 2 * seconds_a_batch(forms[name]()),
+            # A step needs a batch of each domain.
+            "loading": 2 * seconds_per_batch(forms[name]()),
         }
         for name, pairs in speeds.items()
     }
 
 
-def peak_memory(paths: list[str], side: int, *, keep: bool) -> float:
-    """Return the MiB by which reading every file raises a child's peak."""
+def peak_memory(paths: list[str], side: int, *, cache: bool) -> float:
+    """Return the MiB by which reading every file increases the peak of a child."""
     run = subprocess.run(
-        [sys.executable, __file__, "--child", str(side), "keep" if keep else "drop"],
+        [sys.executable, __file__, "--child", str(side), "cache" if cache else "none"],
         input="\n".join(paths),
         capture_output=True,
         text=True,
@@ -140,38 +131,42 @@ def peak_memory(paths: list[str], side: int, *, keep: bool) -> float:
     return float(run.stdout)
 
 
-def child(side: int, *, keep: bool) -> None:
-    """Read the files named on the standard input, and print the rise of the peak."""
+def child(side: int, *, cache: bool) -> None:
+    """Read the files named on the standard input; print the increase of the peak."""
     paths = sys.stdin.read().splitlines()
     before = peak()
     shape = (side, side, 3)
-    images = ImageSequence(paths, shape, cache=keep)
+    images = ImageSequence(paths, shape, cache=cache)
     for rows in images.prefetch(list(chunks(len(images), shape))):
         images.take(rows)
     print((peak() - before) / 1024)
 
 
 def peak() -> int:
-    """Return the peak of this program's memory in KiB."""
+    """Return the peak memory of this process in KiB."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # What getrusage tells includes the parent's memory at the fork.
+    # The value of getrusage includes the memory of the parent at the fork.
     lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return int(lines["VmHWM"].split()[0])
 
 
 def measure(paths: list[str], side: int) -> dict:
-    """Take and print every figure."""
+    """Measure and print all values."""
     rates = []
     start = time.perf_counter()
-    check_files(paths, count_threads())
-    per_file = (time.perf_counter() - start) / len(paths)
-    print(f"checking before work: {1e6 * per_file:.0f} us a file")
+    images = ImageSequence(paths, (side, side, 3))
+    checked = time.perf_counter()
+    images.fingerprint()
+    to_hash = (time.perf_counter() - checked) / len(paths)
+    to_check = (checked - start) / len(paths)
+    print(f"checking: {1e6 * to_check:.0f} us per file")
+    print(f"hashing: {1e6 * to_hash:.0f} us per file")
     for size in SIDES:
         for n_threads in range(1, count_threads() + 1):
             rate = decode_rate(paths, size, n_threads)
-            rates.append({"side": size, "threads": n_threads, "files_a_second": rate})
+            rates.append({"side": size, "threads": n_threads, "files_per_second": rate})
             print(f"decoding to {size} px, {n_threads} threads: {rate:.0f} files/s")
     training = compare_training(paths[:N_TRAINING], side)
     for name, speed in training.items():
@@ -183,13 +178,14 @@ def measure(paths: list[str], side: int) -> dict:
             f"{100 * speed['loading'] * speed['later_epochs']:.2f} % of a step"
         )
     memory = {}
-    for keep in (True, False):
+    for cache in (True, False):
         for n_files in (len(paths) // 4, len(paths)):
-            name = f"{n_files} files, {'kept' if keep else 'not kept'}"
-            memory[name] = peak_memory(paths[:n_files], side, keep=keep)
+            name = f"{n_files} files, {'cached' if cache else 'not cached'}"
+            memory[name] = peak_memory(paths[:n_files], side, cache=cache)
             print(f"peak memory above the start, {name}: {memory[name]:.0f} MiB")
     return {
-        "check_seconds_a_file": per_file,
+        "check_seconds_per_file": to_check,
+        "hash_seconds_per_file": to_hash,
         "decoding": rates,
         "training": training,
         "peak_mib": memory,
@@ -197,14 +193,14 @@ def measure(paths: list[str], side: int) -> dict:
 
 
 def main() -> None:
-    """Print the figures, and write them as JSON where asked to."""
+    """Print the values, and write them as JSON if requested."""
     if sys.argv[1:2] == ["--child"]:
-        child(int(sys.argv[2]), keep=sys.argv[3] == "keep")
+        child(int(sys.argv[2]), cache=sys.argv[3] == "cache")
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, help="with image files, at any depth")
-    parser.add_argument("--files", type=int, default=1024, help="how many, at most")
-    parser.add_argument("--side", type=int, default=64, help="of the training images")
+    parser.add_argument("--folder", type=Path, help="folder of images")
+    parser.add_argument("--files", type=int, default=1024, help="maximum number")
+    parser.add_argument("--side", type=int, default=64, help="image size in px")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

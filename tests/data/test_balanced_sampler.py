@@ -194,8 +194,8 @@ def test_two_processes(tmp_path):
 @pytest.mark.parametrize(
     ("y", "options", "message"),
     [
-        ([], {}, "`y` must hold one label a sample"),
-        ([[0, 1]], {}, "`y` must hold one label a sample"),
+        ([], {}, "`y` must be one-dimensional"),
+        ([[0, 1]], {}, "`y` must be one-dimensional"),
         ([0, 1], {"n_samples": 0}, "`n_samples` and `num_replicas` must be at least 1"),
         ([0, 1], {"num_replicas": 2, "rank": 2}, "`rank` must be from 0 to .* = 1"),
     ],

@@ -1,4 +1,6 @@
 import io
+import time
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -191,7 +193,7 @@ class TestHash:
 
     @pytest.mark.parametrize("block", [1, 100, 10**6])
     def test_blocks_give_what_comparing_all_gives(self, monkeypatch, block):
-        monkeypatch.setattr(_perceptual_hash, "PAIRS_A_BLOCK", block)
+        monkeypatch.setattr(_perceptual_hash, "PAIRS_PER_BLOCK", block)
         rng = np.random.RandomState(0)
         # Few distinct words, so that many pairs are near and many are not.
         words = rng.randint(2**63, size=6).astype(np.uint64)
@@ -211,6 +213,67 @@ class TestHash:
             expected = [rows, columns, within[rows, columns]]
             np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
         assert len(rows) > 20
+
+
+def random_hashes(n, seed):
+    return np.random.default_rng(seed).integers(0, 2**64, (n, 4), dtype=np.uint64)
+
+
+def with_changed_bits(hashes, n_bits, seed=0):
+    """Copies of hashes that differ from them in a number of random bits."""
+    bits = np.unpackbits(hashes.view(np.uint8), axis=1)
+    rng = np.random.default_rng(seed)
+    for row, n in zip(bits, n_bits, strict=True):
+        row[rng.permutation(256)[:n]] ^= 1
+    return np.packbits(bits, axis=1).view(np.uint64)
+
+
+class TestIndex:
+    @pytest.mark.parametrize("block", [100, 2**20])
+    @pytest.mark.parametrize("limit", [0, 10, 24, 31])
+    def test_finds_exactly_the_pairs_within_the_limit(self, monkeypatch, limit, block):
+        monkeypatch.setattr(_perceptual_hash, "PAIRS_PER_BLOCK", block)
+        monkeypatch.setattr(_perceptual_hash, "_all_candidates", None)
+        others = random_hashes(400, 0)
+        near = with_changed_bits(others[:40], np.arange(40))
+        hashes = np.concatenate([random_hashes(60, 1), near])
+        parts = [np.stack(p) for p in close_pairs(hashes, others, limit)]
+        n = min(limit, 39) + 1
+        expected = [60 + np.arange(n), np.arange(n), np.arange(n)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
+        joined = np.concatenate([others, near])
+        parts = [np.stack(p) for p in close_pairs(joined, None, limit)]
+        expected = [np.arange(n), 400 + np.arange(n), np.arange(n)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
+
+    def test_compares_few_of_all_pairs(self, monkeypatch):
+        compared = []
+        count = np.bitwise_count
+
+        def counting(differing):
+            compared.append(differing.size)
+            return count(differing)
+
+        monkeypatch.setattr(np, "bitwise_count", counting)
+        hashes, others = random_hashes(2000, 0), random_hashes(20_000, 1)
+        others[5] = hashes[7]
+        start = time.perf_counter()
+        parts = list(close_pairs(hashes, others, 24))
+        assert time.perf_counter() - start < 2
+        assert [int(rows[0]) for rows, _, _ in parts if len(rows)] == [7]
+        assert sum(compared) < 0.05 * len(hashes) * len(others)
+
+    @pytest.mark.parametrize("are_alike", [False, True])
+    def test_memory_is_bounded(self, are_alike):
+        hashes = random_hashes(20_000, 0)
+        if are_alike:
+            hashes[:] = 0
+        tracemalloc.start()
+        n_pairs = sum(len(rows) for rows, _, _ in close_pairs(hashes[:500], hashes, 24))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert n_pairs == (500 * 20_000 if are_alike else 500)
+        assert peak < 200 * 2**20
 
 
 class TestGroups:

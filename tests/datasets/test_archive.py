@@ -54,7 +54,7 @@ class TestArchive:
         refused(archive(images(TRAIN) + images(TRAIN)[:1]), "is in it twice")
 
     def test_large_member(self, refused, monkeypatch):
-        monkeypatch.setattr(_archive, "MAX_BYTES_A_MEMBER", 10**5)
+        monkeypatch.setattr(_archive, "MAX_BYTES_PER_MEMBER", 10**5)
         bomb = (f"{TRAIN}_Data/x.jpg", bytes(10**5 + 1))
         refused(archive([*images(TRAIN), bomb]), "x.jpg' has 100001 bytes")
 
@@ -100,5 +100,5 @@ class TestArchive:
         refused(archive(images("Other")), "of 4 images 4 are not in it")
 
     def test_limits_leave_room_for_the_challenge(self):
-        assert _archive.MAX_BYTES_A_MEMBER >= 20 * 2**20
+        assert _archive.MAX_BYTES_PER_MEMBER >= 20 * 2**20
         assert _archive.MAX_BYTES >= 2 * 602 * 2**20

@@ -156,9 +156,12 @@ class TestRefusal:
     def test_wrong_ground_truth(self, server, fetch, root):
         name = f"{TRAIN}_GroundTruth.csv"
         for text, message in (
-            ("<html>Sign in</html>", "it is none: A line of the ground truth"),
+            ("<html>Sign in</html>", "it is not: A line of the ground truth"),
             (TRUTH[TRAIN].replace("benign", "malignant"), "4 images, 4 of them malig"),
-            (TRUTH[TRAIN] + "ISIC_9,benign\n", "5 images, 2 of them.* of 4 and 2"),
+            (
+                TRUTH[TRAIN] + "ISIC_9,benign\n",
+                "5 images, 2 .* instead of 4 and 2",
+            ),
             (TRUTH[TRAIN].replace(NAMES[0], "../x"), r"names an image '\.\./x'"),
         ):
             server.files[name] = text.encode()
@@ -267,7 +270,7 @@ class TestManifest:
         (folder / "ISIC_0000000.jpg").write_bytes(picture(1))
         (folder / "ISIC_0000002.jpg").unlink()
         (folder / "extra.jpg").write_bytes(b"not ours")
-        message = "2 of 5 files .* not as they .*0000000.jpg, .*0000002.jpg. Delete"
+        message = "2 of 5 files .* have changed .*0000000.jpg, .*0000002.jpg. Delete"
         with pytest.raises(OSError, match=message):
             fetch()
         # Never repaired behind the user's back.

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from gansampler.datasets import load_image_folder, load_isic2016
+from gansampler.exceptions import GANSamplerWarning
 
 TRAIN = "ISBI2016_ISIC_Part3_Training"
 TEST = "ISBI2016_ISIC_Part3_Test"
@@ -160,7 +161,7 @@ class TestImageFolder:
 
     def test_root_without_class_folders(self, tmp_path):
         write_image(tmp_path / "a.png")
-        with pytest.raises(ValueError, match="must have one sub-folder a class"):
+        with pytest.raises(ValueError, match="must have one sub-folder per class"):
             load_image_folder(tmp_path, image_size=8)
 
     def test_empty_class_folders_are_named(self, tmp_path):
@@ -257,6 +258,13 @@ class TestImageFiles:
         np.testing.assert_array_equal(
             self.load_one(path), np.broadcast_to(expected, (4, 5, 3))
         )
+
+    def test_sixteen_bit_files_of_twelve_bits_are_warned_of(self, tmp_path):
+        path = tmp_path / "class" / "a.png"
+        path.parent.mkdir()
+        Image.new("I;16", (5, 4), 4000).save(path)
+        with pytest.warns(GANSamplerWarning, match="largest value found is 4000"):
+            self.load_one(path)
 
     def test_32_bit_pixels_are_refused(self, tmp_path):
         path = tmp_path / "class" / "a.tiff"

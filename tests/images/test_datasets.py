@@ -188,6 +188,12 @@ def test_items_that_fail_are_named_or_left_out(X):
     assert images.labels().tolist() == LABELS[:3] + LABELS[4:]
 
 
+def test_a_small_part_of_sixteen_bits_is_warned_of(X):
+    dataset = Pairs(X[..., 0].astype(np.uint16) * 16, Image.fromarray)
+    with pytest.warns(GANSamplerWarning, match=r"have 12 bits.*divided by 4095"):
+        ImageSequence(dataset)
+
+
 class NoLength(Dataset):
     def __getitem__(self, index):
         return torch.zeros(3, 8, 8), 0

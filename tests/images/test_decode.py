@@ -95,6 +95,28 @@ def test_sixteen_bits_are_scaled_by_their_whole_range(save, kind):
     np.testing.assert_array_equal(held.ravel(), np.arange(256))
 
 
+@pytest.mark.parametrize(("largest", "factor"), [(4095, 16), (3000, 16), (900, 64)])
+def test_a_small_part_of_sixteen_bits_is_warned_of(save, picture, largest, factor):
+    deep = np.linspace(0, largest, 256).astype(np.uint16).reshape(16, 16)
+    paths = [save(deep // 2, "a.png"), save(deep, "b.tiff"), save(picture, "c.png")]
+    message = rf"largest value found is {largest}, in the first 2 .*by {factor}, or .*"
+    with pytest.warns(GANSamplerWarning, match=message) as caught:
+        images = ImageSequence(paths, (16, 16, 1))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    # What the warning advises leads to the whole range.
+    deep = np.minimum(deep.astype(int) * factor, 65535).astype(np.uint16)
+    held = read(save(deep, "b.png"), (16, 16, 1))
+    assert held.max() > 180 > 20 > images.take([0, 1]).max()
+
+
+def test_sixteen_bits_are_not_warned_of_if_one_image_is_bright(save):
+    deep = np.full((16, 16), 3000, np.uint16)
+    paths = [save(deep, "dark.png"), save(deep * 20, "bright.png")]
+    ImageSequence(paths, (16, 16, 1))
+    ImageSequence([save(deep * 0, "black.png")], (16, 16, 1))
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_thirty_two_bits_are_refused(save, dtype):
     path = save(np.zeros((16, 16), dtype), "a.tiff")

@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from gansampler.exceptions import ImageFileError
 from gansampler.images import ImageSequence
+from gansampler.images._files import FileReader
 
 SHAPE = (12, 10, 3)
 
@@ -261,10 +263,10 @@ class TestFingerprint:
     def test_of_several_blocks(self, rng, monkeypatch):
         X = rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
         whole = ImageSequence(X).fingerprint()
-        monkeypatch.setattr("gansampler.images._arrays.BYTES_A_BLOCK", 400)
+        monkeypatch.setattr("gansampler.images._batches.PIXELS_PER_CHUNK", 400)
         assert ImageSequence(X).fingerprint() == whole
 
-    def test_of_files_is_that_of_paths_sizes_and_times(self, files):
+    def test_of_files_is_that_of_their_content(self, files):
         paths, _ = files
 
         def fingerprint(paths, shape=SHAPE, **options):
@@ -274,13 +276,49 @@ class TestFingerprint:
         assert fingerprint(text(paths)) == whole
         part = ImageSequence(paths, SHAPE).subset([3, 1])
         assert part.fingerprint() == fingerprint([paths[3], paths[1]])
-        os.utime(paths[2], (1, 1))
         others = [
             whole,
-            fingerprint(paths),
             fingerprint(paths[::-1]),
             fingerprint(paths[1:]),
+            fingerprint([*paths, paths[0]]),
             fingerprint(paths, (10, 10, 3)),
             fingerprint(paths, resize="pad"),
         ]
         assert len(set(others)) == len(others)
+
+    def test_of_copied_files_is_the_same(self, files, tmp_path):
+        paths, _ = files
+        whole = ImageSequence(paths, SHAPE).fingerprint()
+        folder = tmp_path / "other machine"
+        folder.mkdir()
+        copies = [folder / f"copy {path.name}" for path in paths]
+        for path, copy in zip(paths, copies, strict=True):
+            copy.write_bytes(path.read_bytes())
+            os.utime(copy, (1, 1))
+        assert ImageSequence(copies, SHAPE).fingerprint() == whole
+
+    def test_of_a_changed_file_of_the_same_size_and_time(self, files, save, rng):
+        pixels = rng.integers(0, 256, SHAPE, dtype=np.uint8)
+        path = save(pixels, "a.bmp")
+        before = path.stat()
+        whole = ImageSequence([path], SHAPE).fingerprint()
+        save(255 - pixels, "a.bmp")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+        assert ImageSequence([path], SHAPE).fingerprint() != whole
+
+    def test_of_files_that_changed_after_they_were_opened(self, files):
+        images = ImageSequence(files[0], SHAPE)
+        files[0][3].write_bytes(files[0][2].read_bytes())
+        with pytest.raises(ImageFileError, match=r"Row 3 .*changed since"):
+            images.fingerprint()
+        files[0][3].unlink()
+        with pytest.raises(ImageFileError, match=r"Row 3 .*removed since"):
+            images.fingerprint()
+
+    def test_reads_each_file_once(self, files, monkeypatch):
+        images = ImageSequence(files[0], SHAPE)
+        whole = images.fingerprint()
+        monkeypatch.setattr(FileReader, "_open", None)
+        assert images.fingerprint() == whole
+        assert images.subset([2]).fingerprint() != whole

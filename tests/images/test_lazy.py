@@ -10,30 +10,30 @@ import time
 import numpy as np
 import pytest
 
-from gansampler.images import ImageSequence, _files, _lazy, _memory
-from gansampler.images._lazy import LazyImages
+from gansampler.exceptions import GANSamplerWarning
+from gansampler.images import ImageSequence, _files, _lazy
+from gansampler.images._lazy import LazyReader
 
 SHAPE = (12, 10, 3)
 
 
-class Reader:
+class Reader(LazyReader):
     """Counts what is read, and by which threads; some positions may fail."""
 
-    def __init__(self, seconds=0.0, bad=()):
+    def __init__(self, n_images=100, *, seconds=0.0, bad=(), n_threads=2, cache=True):
+        super().__init__(
+            np.arange(n_images), (8, 8, 1), n_threads=n_threads, cache=cache
+        )
         self.reads, self.threads = [], set()
         self.seconds, self.bad = seconds, bad
 
-    def __call__(self, position):
+    def read(self, position):
         self.reads.append(position)
         self.threads.add(threading.get_ident())
         time.sleep(self.seconds)
         if position in self.bad:
             raise OSError(f"no {position}")
         return np.full((8, 8, 1), position, np.uint8)
-
-
-def lazy(reader, n_images=100, *, n_threads=2, keep=True):
-    return LazyImages(reader, n_images, (8, 8, 1), n_threads=n_threads, keep=keep)
 
 
 def values(array):
@@ -43,63 +43,58 @@ def values(array):
 
 
 def test_nothing_is_read_before_it_is_asked_for():
-    reader = Reader()
-    images = lazy(reader)
+    images = reader = Reader()
     assert reader.reads == []
     assert values(images.take(np.array([7, 3, 7]))) == [7, 3, 7]
     assert sorted(reader.reads) == [3, 7]
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_what_was_read_is_kept_if_it_is_to_be(keep):
-    reader = Reader()
-    images = lazy(reader, keep=keep)
+@pytest.mark.parametrize("cache", [True, False])
+def test_images_are_kept_if_requested(cache):
+    images = reader = Reader(cache=cache)
     for _ in range(3):
         assert values(images.take(np.arange(40))) == list(range(40))
-    assert len(reader.reads) == (40 if keep else 120)
+    assert len(reader.reads) == (40 if cache else 120)
 
 
 def test_a_copy_is_given_out():
-    images = lazy(Reader())
+    images = Reader()
     images.take(np.arange(5))[:] = 99
     assert values(images.take(np.arange(5))) == [0, 1, 2, 3, 4]
 
 
 def test_nothing_is_kept_where_memory_is_short(monkeypatch):
-    reader = Reader()
     # 100 images of 64 bytes are a quarter of 25,600.
     monkeypatch.setattr(_lazy, "available_memory", lambda: 25_599)
-    images = lazy(reader)
+    images = reader = Reader()
     for _ in range(2):
         assert values(images.take(np.arange(5))) == [0, 1, 2, 3, 4]
     assert len(reader.reads) == 10
     monkeypatch.setattr(_lazy, "available_memory", lambda: 25_600)
-    images = lazy(reader := Reader())
+    images = reader = Reader()
     for _ in range(2):
         images.take(np.arange(5))
     assert len(reader.reads) == 5
 
 
 def test_all_threads_read():
-    reader = Reader(seconds=0.002)
-    lazy(reader, n_threads=3).take(np.arange(60))
+    reader = Reader(seconds=0.002, n_threads=3)
+    reader.take(np.arange(60))
     assert len(reader.threads) == 3
     assert threading.get_ident() not in reader.threads
 
 
 def test_one_thread_reads_one_at_a_time():
-    reader = Reader(seconds=0.001)
-    images = lazy(reader, n_threads=1)
+    images = reader = Reader(seconds=0.001, n_threads=1)
     images.read_ahead(np.arange(10))
     images.take(np.arange(20))
     assert len(reader.threads) == 1
     assert reader.reads == list(range(20))
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_read_ahead_begins_before_the_images_are_asked_for(keep):
-    reader = Reader(seconds=0.005)
-    images = lazy(reader, keep=keep)
+@pytest.mark.parametrize("cache", [True, False])
+def test_read_ahead_starts_before_the_images_are_requested(cache):
+    images = reader = Reader(seconds=0.005, cache=cache)
     images.read_ahead(np.array([4, 2]))
     images.read_ahead(np.array([2, 4, 6]))
     deadline = time.monotonic() + 10
@@ -109,14 +104,13 @@ def test_read_ahead_begins_before_the_images_are_asked_for(keep):
     assert sorted(reader.reads) == [2, 4, 6, 8]
     images.read_ahead(np.array([2]))
     images.take(np.array([2]))
-    assert len(reader.reads) == (4 if keep else 5)
+    assert len(reader.reads) == (4 if cache else 5)
 
 
 def test_read_ahead_is_bounded(monkeypatch):
-    monkeypatch.setattr(_lazy, "LEAST_AHEAD", 4)
+    monkeypatch.setattr(_lazy, "MIN_IMAGES_AHEAD", 4)
     monkeypatch.setattr(_lazy, "BYTES_AHEAD", 64 * 6)
-    reader = Reader()
-    images = lazy(reader, keep=False)
+    images = reader = Reader(cache=False)
     images.read_ahead(np.arange(50))
     images.read_ahead(np.arange(50, 53))
     assert values(images.take(np.arange(3, 53))) == list(range(3, 53))
@@ -126,7 +120,7 @@ def test_read_ahead_is_bounded(monkeypatch):
 
 
 def test_an_error_is_raised_where_the_image_is_asked_for():
-    images = lazy(Reader(bad={5}))
+    images = Reader(bad={5})
     images.read_ahead(np.array([4, 5]))
     assert values(images.take(np.array([4]))) == [4]
     for _ in range(2):
@@ -135,16 +129,17 @@ def test_an_error_is_raised_where_the_image_is_asked_for():
     assert values(images.take(np.array([6]))) == [6]
 
 
-def test_failures_are_found_by_reading_everything_once():
-    reader = Reader(bad={5, 99, 0})
-    images = lazy(reader)
-    failures = images.failures()
-    assert [(p, str(e)) for p, e in failures.items()] == [
-        (0, "no 0"),
-        (5, "no 5"),
-        (99, "no 99"),
+def test_unreadable_images_are_found_by_reading_everything_once():
+    images = reader = Reader(bad={5, 99, 0})
+    with pytest.warns(GANSamplerWarning, match="3 of 100 images cannot be read"):
+        positions = images.readable_positions()
+    assert positions.tolist() == np.setdiff1d(np.arange(100), [0, 5, 99]).tolist()
+    assert images.skipped == [
+        (0, None, "damaged: no 0"),
+        (5, None, "damaged: no 5"),
+        (99, None, "damaged: no 99"),
     ]
-    images.take(np.setdiff1d(np.arange(100), [0, 5, 99]))
+    images.take(positions)
     assert len(reader.reads) == 100
 
 
@@ -214,24 +209,60 @@ def test_negative_rows_count_from_the_end(files):
     np.testing.assert_array_equal(images.take([-1, 0]), files[1][[-1, 0]])
 
 
+class TestCacheLimit:
+    @pytest.fixture(autouse=True)
+    def _alone(self, monkeypatch):
+        monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+        monkeypatch.delenv("WORLD_SIZE", raising=False)
+        monkeypatch.setattr(_lazy, "available_memory", lambda: 8 * 2**30)
+
+    def test_is_a_quarter_of_the_free_memory(self):
+        assert _lazy.cache_limit() == 2 * 2**30
+
+    def test_is_shared_by_the_processes_of_the_machine(self, monkeypatch):
+        monkeypatch.setenv("WORLD_SIZE", "8")
+        assert _lazy.cache_limit() == 2**28
+        # Of eight processes on two machines.
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+        assert _lazy.cache_limit() == 2**29
+
+    @pytest.mark.parametrize("value", ["", "0", "many"])
+    def test_ignores_variables_that_are_no_number(self, monkeypatch, value):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", value)
+        assert _lazy.cache_limit() == 2 * 2**30
+
+    def test_has_an_upper_bound(self, monkeypatch):
+        monkeypatch.setattr(_lazy, "available_memory", lambda: 2**40)
+        assert _lazy.cache_limit() == 16 * 2**30
+
+    def test_decides_what_is_kept(self, monkeypatch):
+        # 100 images of 64 bytes are a quarter of 25,600.
+        monkeypatch.setattr(_lazy, "available_memory", lambda: 25_600)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        reader = Reader()
+        for _ in range(2):
+            reader.take(np.arange(5))
+        assert len(reader.reads) == 10
+
+
 class TestAvailableMemory:
     def test_is_within_what_the_machine_has(self):
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        assert 0 < _memory.available_memory() <= total
+        assert 0 < _lazy.available_memory() <= total
 
     def test_knows_the_limit_of_a_container(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(_memory, "CGROUP", tmp_path)
+        monkeypatch.setattr(_lazy, "CGROUP", tmp_path)
         (tmp_path / "memory.max").write_text("5000\n")
         (tmp_path / "memory.current").write_text("3000\n")
         (tmp_path / "memory.stat").write_text("anon 1000\ninactive_file 1800\n")
-        assert _memory.available_memory() == 3800
+        assert _lazy.available_memory() == 3800
         (tmp_path / "memory.max").write_text("max\n")
-        assert _memory.available_memory() > 3800
+        assert _lazy.available_memory() > 3800
 
     def test_without_the_kernels_tables(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(_memory, "CGROUP", tmp_path)
-        monkeypatch.setattr(_memory, "MEMINFO", tmp_path / "none")
+        monkeypatch.setattr(_lazy, "CGROUP", tmp_path)
+        monkeypatch.setattr(_lazy, "MEMINFO", tmp_path / "none")
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        assert _memory.available_memory() == total // 2
+        assert _lazy.available_memory() == total // 2
         monkeypatch.delattr(os, "sysconf")
-        assert _memory.available_memory() == 2**31
+        assert _lazy.available_memory() == 2**31

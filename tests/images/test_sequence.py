@@ -109,7 +109,7 @@ def test_check_image_shape_names_the_rule(bad):
 
 
 def test_the_row_of_a_bad_pixel_is_named(monkeypatch):
-    monkeypatch.setattr("gansampler.images._arrays.BYTES_A_BLOCK", 1)
+    monkeypatch.setattr("gansampler.images._batches.PIXELS_PER_CHUNK", 1)
     X = np.zeros((9, 8, 8, 3))
     X[7, 1, 2, 0] = np.inf
     with pytest.raises(ValueError, match="infinity in row 7"):

@@ -50,7 +50,7 @@ def test_what_cannot_be_shown(images, monkeypatch):
         plot_translations(images, images[:4])
     with pytest.raises(ValueError, match="feature rows of 192 values"):
         plot_translations(images.reshape(5, -1), images.reshape(5, -1))
-    with pytest.raises(ValueError, match="empty one"):
+    with pytest.raises(ValueError, match="empty history"):
         plot_history([])
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"gansampler\[plots\]"):

@@ -1,6 +1,7 @@
-"""For ``torch.utils.data``: a balancing sampler, a data set with parents; duplicates.
+"""Tools for data sets: balanced batches, resampled data for torch, near-duplicates.
 
-The names are imported when they are first used: the sampler needs torch alone.
+Each name is imported when it is first used, because the balanced sampler needs nothing
+but torch.
 """
 
 import importlib
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from gansampler.data._duplicates import (
         find_near_duplicates,
         group_near_duplicates,
+        warn_near_duplicates,
     )
     from gansampler.data._over_sampled import OverSampledDataset
 
@@ -19,6 +21,7 @@ _HOME = {
     "OverSampledDataset": "_over_sampled",
     "find_near_duplicates": "_duplicates",
     "group_near_duplicates": "_duplicates",
+    "warn_near_duplicates": "_duplicates",
 }
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "OverSampledDataset",
     "find_near_duplicates",
     "group_near_duplicates",
+    "warn_near_duplicates",
 ]
 
 

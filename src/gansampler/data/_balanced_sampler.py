@@ -1,4 +1,4 @@
-"""A class-balanced sampler that is right under distributed training."""
+"""A class-balanced sampler for torch that supports distributed training."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -11,60 +11,62 @@ from torch.utils.data import Sampler
 
 __all__ = ["BalancedSampler"]
 
-# Draws of a class are made in blocks of whole permutations of about this size.
+# Each class is drawn in blocks of whole permutations, of about this many draws.
 _BLOCK = 65536
 
 
 class BalancedSampler(Sampler[int]):
-    r"""Draw every class equally often, each sample of a class equally often.
+    r"""Draw every class equally often, and each sample of a class equally often.
 
-    There is one endless stream of draws, in which the classes take turns. The draws of
-    a class run through a random permutation of its samples, then through another, and
-    so on: no sample comes a second time before all others of its class have come once.
-    An epoch is the next ``n_samples`` draws in random order, of which each process
-    takes its share. All of it follows from ``random_state`` and the epoch's number, so
-    that nothing has to be communicated, and a run can be resumed anywhere.
+    The draws form an endless stream, in which the classes alternate. The samples of a
+    class are drawn in the order of a random permutation, then of another one, and so
+    on, so that no sample is drawn twice before all samples of its class were drawn
+    once. An epoch is the next ``n_samples`` draws in random order, and each process
+    takes an equal part of it. The draws depend on ``random_state`` and on the number of
+    the epoch only, so that the processes need not communicate, and a run can be
+    resumed at any point.
 
     Parameters
     ----------
-    y : sequence or array of shape (n,)
-        Labels of the data set's samples, in its order; any type that sorts.
+    y : sequence or array of shape (n_samples,)
+        Labels of the samples of the data set, in order. They must be sortable.
     n_samples : int, default=None
-        Draws in an epoch over all processes, rounded up to a multiple of their number;
-        None: ``len(y)``.
+        Number of draws per epoch in all processes together, rounded up to a multiple
+        of the number of processes. None means ``len(y)``.
     num_replicas : int, default=None
-        Number of processes; None: that of the default process group, or 1 without one.
+        Number of processes. None means the size of the default process group, or 1
+        without a process group.
     rank : int, default=None
-        This process, from 0 to ``num_replicas - 1``; None: that in the default process
-        group, or 0 without one.
+        Rank of this process, from 0 to ``num_replicas - 1``. None means the rank in
+        the default process group, or 0 without a process group.
     random_state : int, default=0
-        Seed, the same in all processes. The global random states are left alone.
+        Seed, which must be the same in all processes. Global random states do not
+        change.
 
     Attributes
     ----------
     epoch : int
-        The epoch that the next iteration draws.
+        Number of the epoch that the next iteration draws.
     classes : list
-        The labels that occur, sorted.
+        Sorted labels.
 
     Raises
     ------
     ValueError
-        If ``y`` is empty, or a number is out of its range.
+        If ``y`` is empty, or if a number is out of range.
 
     See Also
     --------
-    gansampler.losses.class_weights : Weigh the classes in the loss instead.
+    gansampler.losses.class_weights : Weight the classes in the loss instead.
 
     Notes
     -----
-    The epoch advances by itself: an iteration that follows another, whether that came
-    to its end or was left, is a new draw. ``set_epoch`` sets it, as for
-    ``torch.utils.data.DistributedSampler``.
+    Each iteration draws a new epoch, also if the previous iteration was not finished.
+    ``set_epoch`` sets the epoch, as in ``torch.utils.data.DistributedSampler``.
 
-    ``state_dict`` counts what has been drawn. A ``DataLoader`` with workers draws
-    ahead of what it has given out; ``torchdata``'s ``StatefulDataLoader`` accounts for
-    that.
+    ``state_dict`` counts the draws. A ``DataLoader`` with workers draws more samples
+    than it has returned. The ``StatefulDataLoader`` of ``torchdata`` takes this into
+    account.
 
     Examples
     --------
@@ -90,7 +92,7 @@ class BalancedSampler(Sampler[int]):
         labels = y.tolist() if hasattr(y, "tolist") else list(y)
         if not labels or isinstance(labels[0], list):
             raise ValueError(
-                "`y` must hold one label a sample, in one dimension, and at least one. "
+                "`y` must be one-dimensional, with at least one label. "
                 f"Got {len(labels)} entries. Pass numpy.ravel(y)."
             )
         in_group = dist.is_available() and dist.is_initialized()
@@ -125,11 +127,11 @@ class BalancedSampler(Sampler[int]):
         self._begun = False
 
     def __len__(self) -> int:
-        """Return the number of draws of this process in an epoch."""
+        """Return the number of draws of this process per epoch."""
         return self._share
 
     def __iter__(self) -> Iterator[int]:
-        """Iterate over this process's indices of the epoch."""
+        """Iterate over the indices that this process draws in the epoch."""
         if self._begun:
             self._advance()
         self._begun = True
@@ -143,13 +145,13 @@ class BalancedSampler(Sampler[int]):
         self.set_epoch(self.epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw epoch ``epoch`` next.
+        """Set the epoch that the next iteration draws.
 
         Parameters
         ----------
         epoch : int
-            Number of the epoch, from 0. A position within it that was loaded by
-            ``load_state_dict`` is kept if this is the epoch that it belongs to.
+            Number of the epoch, from 0. If ``load_state_dict`` has loaded a position
+            within this epoch, the position is kept.
         """
         if epoch != self.epoch or self._begun:
             self._position = 0
@@ -157,7 +159,7 @@ class BalancedSampler(Sampler[int]):
         self._begun = False
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch, and how much of it this process has drawn.
+        """Return the epoch, and the number of draws of this process in it.
 
         Returns
         -------
@@ -167,12 +169,12 @@ class BalancedSampler(Sampler[int]):
         return {"epoch": self.epoch, "position": self._position}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue where ``state_dict`` was taken.
+        """Continue from a position that ``state_dict`` has returned.
 
         Parameters
         ----------
         state_dict : dict of str to int
-            What ``state_dict`` returned, in a sampler of the same settings.
+            Result of ``state_dict`` of a sampler with the same parameters.
         """
         self.epoch = state_dict["epoch"]
         self._position = state_dict["position"]
@@ -184,7 +186,7 @@ class BalancedSampler(Sampler[int]):
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
     def _epoch_indices(self) -> Tensor:
-        """Return the indices of the epoch, of all processes."""
+        """Return the indices of the epoch for all processes."""
         size = self._share * self.num_replicas
         n_classes = len(self._members)
         first = self.epoch * size

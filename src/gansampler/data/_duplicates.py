@@ -1,4 +1,4 @@
-"""Images that are in a data set twice, or in the training and the test data."""
+"""Near-duplicates within a data set, or between training and test data."""
 
 from __future__ import annotations
 
@@ -37,67 +37,73 @@ def find_near_duplicates(
     any_orientation: bool = False,
     image_shape: tuple[int, int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Find images that are copies of each other, but for small changes.
+    r"""Find images that are copies of each other except for small changes.
 
-    Images are compared by a perceptual hash of 256 bits, which compression, scaling,
-    brightness and contrast hardly change. Pass the training data as `X` and the test
-    data as `Y` to see what the two share, and one set alone to see what it holds
-    twice.
+    Images are compared by a perceptual hash of 256 bits, which hardly changes with
+    compression, scaling, brightness and contrast. Pass the training data as `X` and the
+    test data as `Y` to find images that are in both. Pass one data set alone to find
+    images that are in it twice.
 
     Parameters
     ----------
     X : array-like
-        Images as the samplers and classifiers take them: of shape
-        (n_samples, height, width, n_channels), uint8 in [0, 255] or floating in
-        [0, 1]; (n_samples, height, width) for grey ones; or flattened rows with
-        `image_shape`.
+        Images of shape (n_samples, height, width, n_channels), uint8 in [0, 255] or
+        floating in [0, 1]; grey images of shape (n_samples, height, width); flattened
+        images with `image_shape`; or any other input of an
+        :class:`~gansampler.images.ImageSequence`.
     Y : array-like, default=None
-        Other images, likewise; they may differ from `X` in size and channels. None
-        compares `X` with itself.
+        Other images, of any size and number of channels. None compares `X` with
+        itself.
     max_distance : int in [0, 255], default=24
-        Bits in which the hashes of near-duplicates may differ. Unrelated images
-        differ in about 128, two lesions of like shape in 35 and more.
+        Number of bits in which the hashes of near-duplicates may differ. Unrelated
+        images differ in about 128 bits, two lesions of similar shape in 35 or more.
     any_orientation : bool, default=False
-        If True, copies that are flipped or turned by quarters are found as well.
-        It takes eight times as many comparisons.
+        If True, copies that are flipped, or rotated by a multiple of 90 degrees, are
+        found as well. This takes eight times as long.
     image_shape : tuple of (height, width, n_channels), default=None
-        The shape of each image, if `X` and `Y` are flattened rows.
+        Shape of each image, if `X` and `Y` are flattened images or paths.
 
     Returns
     -------
     pairs : ndarray of shape (n_pairs, 2), int
         Row of `X` and row of `Y` of each pair, sorted. Without `Y`, two rows of
-        `X`, the lower one first.
+        `X`, the smaller one first.
     distances : ndarray of shape (n_pairs,), int
-        Number of bits in which the two hashes differ; at most `max_distance`.
+        Number of bits in which the hashes of each pair differ.
 
     Raises
     ------
     ValueError
-        If the data are no images or in no known form, if `max_distance` is out of
-        its range, or if there are more than 10 million pairs.
+        If the data are not images, if `max_distance` is out of range, or if there
+        are more than 10 million pairs.
 
     See Also
     --------
-    group_near_duplicates : Groups for splitters that keep copies together.
+    group_near_duplicates : Return groups for splitters that keep copies together.
+    warn_near_duplicates : Warn if test images are also in the training data.
 
     Notes
     -----
-    The hash follows pHash [1]_: an image becomes a grey thumbnail of 32 x 32 pixels;
-    of its discrete cosine transform, the 16 x 16 lowest frequencies are kept, and
-    the bits are their signs. A flip changes the signs of the odd frequencies, and a
-    turn swaps rows and columns, so that `any_orientation` transforms no image anew.
+    The hash follows pHash [1]_. Each image is reduced to a grey thumbnail of 32 x 32
+    pixels. Its discrete cosine transform is computed, and the bits of the hash are the
+    signs of the 16 x 16 lowest frequencies. A flip changes the signs of the odd
+    frequencies, and a rotation swaps rows and columns, so that `any_orientation` needs
+    no further transforms.
 
-    The default was chosen on dermoscopic images: of 800, 99 % had a distance of at
-    most 22 after JPEG compression of quality 50, 23 after a contrast of 1.3, 27
-    after a brightness of 1.2, and 4 after a change of size; 2 % cut off each
-    side made it 25 for half of them. Among 28 million pairs of HAM10000 one lay
-    below 35, and it was a true copy. Raise `max_distance` to find cropped copies,
-    and look at what is found.
+    The default was chosen on 800 dermoscopic images. 99 % of them had a distance of at
+    most 22 after JPEG compression of quality 50, 23 after a contrast of 1.3, 27 after
+    a brightness of 1.2, and 4 after a change of size. Cutting off 2 % at each side
+    gave a median distance of 25. One of 28 million pairs of HAM10000 had a distance
+    below 35, and it was a true copy. Increase `max_distance` to find cropped copies,
+    and look at the pairs.
 
-    All pairs are compared, in blocks: :math:`O(n^2)` time, and memory for 1 kB an
-    image besides the pairs. Images of one colour have no structure to tell them
-    apart and count as copies of each other.
+    An image needs 1 kB of memory. Up to a `max_distance` of 31, an index finds the few
+    pairs that have to be compared: 50,000 images are compared with 20,000 others in
+    about two seconds, besides the time to read the images. Larger distances, and data
+    sets in which very many images are alike, need a comparison of all pairs, which is
+    about ten times slower. The result is exact in both cases.
+
+    Images of one colour have no structure and count as copies of each other.
 
     References
     ----------
@@ -128,11 +134,11 @@ def find_near_duplicates(
         if n_found > MAX_PAIRS:
             raise ValueError(
                 f"At most {MAX_PAIRS} pairs of near-duplicates can be listed. Got "
-                f"more, with max_distance={max_distance}. Lower `max_distance`, or "
-                "look at the images: they seem to be all alike."
+                f"more, with max_distance={max_distance}. Reduce `max_distance`, or "
+                "check the images: most of them are alike."
             )
     table = np.concatenate([np.empty((0, 3), dtype=np.intp), *found])
-    # By rows, and of a pair in several orientations the closest first.
+    # Sorted by rows; of a pair in several orientations, the closest comes first.
     table = table[np.lexsort(table.T[[2, 1, 0]])]
     is_first = np.ones(len(table), dtype=bool)
     is_first[1:] = (table[1:, :2] != table[:-1, :2]).any(axis=1)
@@ -146,34 +152,36 @@ def group_near_duplicates(
     any_orientation: bool = False,
     image_shape: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
-    """Give near-duplicates the same group, so that a splitter keeps them together.
+    """Return groups of near-duplicates, for splitters that keep groups together.
 
     Parameters
     ----------
     X : array-like
-        Images, as :func:`find_near_duplicates` takes them.
+        Images in any form that :func:`find_near_duplicates` accepts.
     max_distance : int in [0, 255], default=24
-        Bits in which the hashes of near-duplicates may differ.
+        Number of bits in which the hashes of near-duplicates may differ.
     any_orientation : bool, default=False
-        If True, copies that are flipped or turned by quarters count as well.
+        If True, copies that are flipped, or rotated by a multiple of 90 degrees,
+        count as well.
     image_shape : tuple of (height, width, n_channels), default=None
-        The shape of each image, if `X` has flattened rows.
+        Shape of each image, if `X` holds flattened images or paths.
 
     Returns
     -------
     groups : ndarray of shape (n_samples,), int
-        Number of each image's group, from 0. Two images are in one group if a chain
-        of near-duplicates joins them; an image without any is a group by itself.
+        Group of each image, from 0. Two images are in the same group if a chain of
+        near-duplicates connects them. An image without near-duplicates is a group
+        of one.
 
     Raises
     ------
     ValueError
-        As :func:`find_near_duplicates`.
+        For the same reasons as :func:`find_near_duplicates`.
 
     See Also
     --------
-    find_near_duplicates : The pairs themselves.
-    sklearn.model_selection.StratifiedGroupKFold : A splitter that takes groups.
+    find_near_duplicates : Return the pairs.
+    sklearn.model_selection.StratifiedGroupKFold : Split data by groups.
 
     Examples
     --------
@@ -201,13 +209,31 @@ def warn_near_duplicates(X_train: ImageSequence, X_test: ImageSequence) -> None:
 
     Parameters
     ----------
-    X_train, X_test : ImageSequence
-        Feature rows are passed over.
+    X_train : ImageSequence
+        Training images. Feature rows are ignored.
+    X_test : ImageSequence
+        Images for validation or testing. Feature rows are ignored.
 
     Warns
     -----
     GANSamplerWarning
-        Once, with the number of test images and the first of the pairs.
+        With the number of test images that are near-duplicates, and the first pairs.
+
+    See Also
+    --------
+    find_near_duplicates : Return the pairs, and explain how they are found.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from gansampler.data import warn_near_duplicates
+    >>> from gansampler.datasets import make_lesions
+    >>> from gansampler.images import ImageSequence
+    >>> images = ImageSequence(make_lesions(6, random_state=0)[0])
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn_near_duplicates(images.subset([0, 1, 2]), images.subset([3, 1]))
+    >>> str(caught[0].message).split(",")[0]
+    '1 of 2 validation images are near-duplicates of training images'
     """
     if not (X_train.is_image and X_test.is_image):
         return
@@ -215,15 +241,16 @@ def warn_near_duplicates(X_train: ImageSequence, X_test: ImageSequence) -> None:
     shown: list[str] = []
     for rows, columns, _ in _near_pairs(X_test, X_train, 24, False):
         is_shared[rows] = True
-        first = zip(rows[:N_SHOWN], columns[:N_SHOWN], strict=True)
-        shown += [f"({row}, {column})" for row, column in first]
+        if len(shown) < N_SHOWN:
+            first = zip(rows[:N_SHOWN], columns[:N_SHOWN], strict=True)
+            shown += [f"({row}, {column})" for row, column in first]
     if not is_shared.any():
         return
     warnings.warn(
         f"{is_shared.sum()} of {len(X_test)} validation images are near-duplicates of "
-        "training images, which makes their scores look better than they are. First "
-        f"pairs (validation row, training row): {', '.join(shown[:N_SHOWN])}. Leave "
-        "them out of one of the two; gansampler.data.find_near_duplicates lists them.",
+        "training images, which makes the validation scores too good. First pairs "
+        f"(validation row, training row): {', '.join(shown[:N_SHOWN])}. Remove them "
+        "from one of the two; gansampler.data.find_near_duplicates lists them.",
         GANSamplerWarning,
         stacklevel=3,
     )
@@ -244,7 +271,7 @@ def _near_pairs(
             continue
         turned = hash_bits(other_frequencies, orientation)
         for rows, columns, distances in close_pairs(hashes, turned, max_distance):
-            # An image is no duplicate of itself, and a pair is one in either order.
+            # Within one data set, each pair is found in both orders.
             kept = slice(None) if others is not None else rows < columns
             yield rows[kept], columns[kept], distances[kept]
 
@@ -255,7 +282,7 @@ def _as_images(
     images = X if isinstance(X, ImageSequence) else ImageSequence(X, image_shape)
     if not images.is_image:
         raise ValueError(
-            "Near-duplicates are sought among images. Got feature rows of shape "
+            "Near-duplicates are searched among images. Got feature rows of shape "
             f"{(len(images), *images.sample_shape)}. Pass image_shape=(height, width, "
             "n_channels) if they are flattened images."
         )
@@ -267,6 +294,6 @@ def _check_max_distance(max_distance: object) -> None:
     if not (is_int and 0 <= max_distance < N_BITS):  # type: ignore[operator]
         raise ValueError(
             f"`max_distance` must be an int in [0, {N_BITS - 1}], a number of bits. "
-            f"Got {max_distance!r}. The default of 24 finds compressed and resized "
-            "copies."
+            f"Got {max_distance!r}. Pass 24, the default, to find compressed and "
+            "resized copies."
         )

@@ -1,4 +1,4 @@
-"""Originals and synthetic images as one torch data set."""
+"""Original and synthetic images as one torch data set."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ __all__ = ["OverSampledDataset"]
 
 
 class OverSampledDataset(Dataset[tuple[Any, Any]]):
-    """Originals and synthetic images, read when they are asked for.
+    """Original and synthetic images, read on demand.
 
-    It takes what :class:`~gansampler.GANOverSampler` returns, whatever form that has,
-    and is what it returns for a torch data set. It can be sent to the workers of a
-    ``DataLoader``.
+    It is created from the output of :class:`~gansampler.GANOverSampler` in any form.
+    The sampler itself returns it if its input is a torch data set. It works with the
+    workers of a ``DataLoader``.
 
     Parameters
     ----------
     X : array-like, list of paths, data frame or Dataset
-        The resampled images, `X_resampled`, in any form that the sampler takes.
+        Resampled images, `X_resampled`, in any form that the sampler accepts.
     y : array-like of shape (n_samples,)
-        Their labels, `y_resampled`.
+        Labels, `y_resampled`.
     sample_indices : array-like of int of shape (n_samples,)
-        For each image the row of the data set before resampling that it is, or was
-        translated from: the sampler's `sample_indices_`.
+        Attribute `sample_indices_` of the sampler: for each image, its row in the data
+        before resampling, or the row that it was translated from.
     is_synthetic : array-like of bool of shape (n_samples,), default=None
-        Which images were made: the sampler's `is_synthetic_`. Not needed with
-        `synthetic`.
+        Attribute `is_synthetic_` of the sampler: which images are synthetic. Not
+        needed with `synthetic`.
     synthetic : array-like or list of paths, default=None
-        The synthetic images, where `X` holds the originals alone.
+        Synthetic images, if `X` contains the original images only.
     image_shape : tuple of (height, width, n_channels), default=None
-        What images are brought to. Needed for paths and for flattened images.
+        Shape that images are brought to. Required for paths and flattened images.
     path_column : column name, default=None
-        The column of a data frame that holds the paths.
+        Column of a data frame that holds the paths.
     resize : {"crop", "stretch", "pad"}, default="crop"
         How files of another size are brought to `image_shape`.
     transform : callable, default=None
-        Applied to each image when it is read.
+        Function that is applied to each image when it is read.
 
     Attributes
     ----------
     parent : ndarray of int of shape (n_samples,)
-        `sample_indices`. Images with the same parent belong on one side of a split.
+        `sample_indices`. Images with the same parent belong on the same side of a
+        split.
     is_synthetic : ndarray of bool of shape (n_samples,)
-        Which images were made.
+        Which images are synthetic.
     targets : list
-        The labels.
+        Labels.
     transform : callable or None
-        As given.
+        The parameter `transform`.
 
     Raises
     ------
@@ -63,15 +64,15 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
 
     See Also
     --------
-    gansampler.GANOverSampler : Makes the images.
-    gansampler.data.BalancedSampler : Draws every class equally often.
+    gansampler.GANOverSampler : Create the synthetic images.
+    gansampler.data.BalancedSampler : Draw every class equally often.
 
     Notes
     -----
     An item is a pair of an image and its label. The image is a tensor of shape
-    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] where the
-    images are floating; with `transform`, what that returns. The transforms of
-    ``torchvision.transforms.v2`` take such tensors.
+    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] if the images
+    are floating. The transforms of ``torchvision.transforms.v2`` accept such tensors.
+    With `transform`, the image is the result of `transform`.
 
     Examples
     --------
@@ -111,7 +112,7 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
         def as_sequence(images: Any) -> ImageSequence:
             if isinstance(images, ImageSequence):
                 return images
-            # A cache of the images would be one for each worker.
+            # Each worker would have a separate cache.
             return ImageSequence(
                 images, image_shape, path_column=path_column, resize=resize, cache=False
             )
@@ -127,8 +128,8 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
             is_synthetic = np.arange(n_images) >= len(self._parts[0])
         if is_synthetic is None:
             raise ValueError(
-                "`is_synthetic` must say which images were made. Got None. Pass the "
-                "sampler's `is_synthetic_`."
+                "`is_synthetic` must say which images are synthetic. Got None. Pass "
+                "the attribute `is_synthetic_` of the sampler."
             )
         self.is_synthetic = np.asarray(is_synthetic, dtype=bool)
         lengths = {
@@ -140,7 +141,7 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
             if length != n_images:
                 raise ValueError(
                     f"`{name}` must have one entry for each image. Got {length} for "
-                    f"{n_images} images. Pass all that the sampler returned."
+                    f"{n_images} images. Pass everything that the sampler returned."
                 )
         if not all(part.is_image for part in self._parts):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Images to try the samplers on: drawn, read from a folder, or downloaded."""
+"""Image data sets: generated, loaded from a folder, or downloaded."""
 
 from gansampler.datasets._folder import load_image_folder
 from gansampler.datasets._isic2016 import load_isic2016

@@ -1,4 +1,4 @@
-"""Unpack images from a ZIP archive that a stranger may have made."""
+"""Unpack images from an untrusted ZIP archive."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 __all__ = ["unpack_images"]
 
-MAX_BYTES_A_MEMBER = 64 * 2**20
+MAX_BYTES_PER_MEMBER = 64 * 2**20
 MAX_BYTES = 4 * 2**30
-BYTES_A_BLOCK = 2**20
+BLOCK_BYTES = 2**20
 
 
 def unpack_images(
     archive: Path, names: Sequence[str], folder: Path
-) -> dict[str, tuple[int, str]]:
-    """Unpack named files of an archive's one folder, all of them or none.
+) -> dict[str, dict[str, Any]]:
+    """Unpack some files of the folder in an archive: all of them, or none on failure.
 
-    Every member of the archive is checked before the first is written. Those that
-    are not among `names` are not written at all.
+    Every member of the archive is checked before the first one is written. Members
+    that are not in `names` are not written.
 
     Parameters
     ----------
@@ -32,19 +33,19 @@ def unpack_images(
     names : sequence of str
         File names without folders.
     folder : Path
-        Where the files are to be; it must not exist, its parent must.
+        Folder to create. Its parent must exist.
 
     Returns
     -------
-    sums : dict of str -> (int, str)
-        Size in bytes and SHA-256 of each file, by its name.
+    sums : dict of str -> dict
+        "size" in bytes and "sha256" of each file, by name.
 
     Raises
     ------
     ValueError
-        If the archive is none or damaged, lacks some of `names`, or holds what no
-        archive of images holds: absolute paths, "..", links, encrypted members,
-        the same name twice, or sizes beyond 64 MiB an image and 4 GiB in all.
+        If the file is damaged or not a ZIP archive, if some of `names` are missing, or
+        if the archive is suspicious: it has absolute paths, "..", links, encrypted
+        members, the same name twice, or more than 64 MiB per image or 4 GiB in total.
     """
     try:
         with zipfile.ZipFile(archive) as file:
@@ -59,7 +60,7 @@ def unpack_images(
             with tempfile.TemporaryDirectory(
                 prefix=f".{folder.name}-", dir=folder.parent
             ) as scratch:
-                # A folder of its own inside, with the permissions that folders have.
+                # Unlike the temporary folder, this one has the usual permissions.
                 unpacked = Path(scratch) / folder.name
                 unpacked.mkdir()
                 sums = {
@@ -69,7 +70,7 @@ def unpack_images(
                 try:
                     unpacked.rename(folder)
                 except OSError:
-                    # Another process may have been quicker.
+                    # Another process may have created it meanwhile.
                     if not folder.is_dir():
                         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
@@ -78,7 +79,7 @@ def unpack_images(
 
 
 def _check_members(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the files of an archive by name, or refuse the whole archive."""
+    """Return the files of an archive by name; refuse the archive if any is bad."""
     members: dict[str, zipfile.ZipInfo] = {}
     n_bytes = 0
     for member in file.infolist():
@@ -95,13 +96,13 @@ def _check_members(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _flaw(member: zipfile.ZipInfo) -> str | None:
-    """Say what is wrong with a member, if anything is."""
-    # The name as it is stored: zipfile cuts it at a null character.
+    """Return what is wrong with a member, or None."""
+    # The stored name. `filename` is cut at a null character.
     name = member.orig_filename
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
         return "leads out of the archive's folder"
-    # Archives made on Windows have no file type, which is 0.
+    # Archives from Windows have no file type: 0.
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
@@ -109,22 +110,22 @@ def _flaw(member: zipfile.ZipInfo) -> str | None:
         return "is encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is compressed in a way that image archives are not"
-    if member.file_size > MAX_BYTES_A_MEMBER:
+    if member.file_size > MAX_BYTES_PER_MEMBER:
         return f"has {member.file_size} bytes"
     return None
 
 
 def _write(
     file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
-) -> tuple[int, str]:
-    """Write one member, and return its size and sum.
+) -> dict[str, Any]:
+    """Write one member, and return its size and SHA-256.
 
-    zipfile compares the checksum at the member's end, and reads no more bytes than
-    the member is said to have.
+    zipfile checks the CRC-32 at the end of the member, and does not read more bytes
+    than its stated size.
     """
     digest, n_bytes = hashlib.sha256(), 0
     with file.open(member) as source, path.open("xb") as target:
-        while block := source.read(BYTES_A_BLOCK):
+        while block := source.read(BLOCK_BYTES):
             digest.update(block)
             n_bytes += target.write(block)
-    return n_bytes, digest.hexdigest()
+    return {"size": n_bytes, "sha256": digest.hexdigest()}

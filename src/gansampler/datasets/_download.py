@@ -1,4 +1,4 @@
-"""Download one file over HTTP, going on where an earlier attempt was cut off."""
+"""Download a file over HTTP, and resume an interrupted download."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from tqdm.auto import tqdm
 
 __all__ = ["download"]
 
-TIMEOUT = 30.0  # seconds without a byte
-BYTES_A_BLOCK = 2**18
-# Answers that may be another one a moment later; the other 4xx will stay.
-PASSING = {408, 425, 429, 500, 502, 503, 504}
+TIMEOUT = 30.0  # seconds without data
+BLOCK_BYTES = 2**18
+# Status codes that are worth another attempt.
+TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 
 
 class _BrokenTransferError(OSError):
-    """The connection or the server failed; what has come is kept."""
+    """The connection or the server failed; the bytes received so far are kept."""
 
 
 def download(url: str, path: Path, *, n_retries: int, delay: float) -> None:
-    """Download a file, whole or not at all.
+    """Download a file.
 
-    What has come of it is kept beside it, as ``<name>.part``, and the next attempt,
-    of this call or of a later one, asks the server for the rest only. A bar shows
-    the progress in a terminal.
+    The file appears when it is complete. Until then its bytes are in
+    ``<name>.part``. The next attempt, in this call or a later one, requests the
+    remaining bytes only. In a terminal, a bar shows the progress.
 
     Parameters
     ----------
     url : str
     path : Path
-        Where the file is to be. Its folder must exist.
+        Path of the downloaded file. Its folder must exist.
     n_retries : int
-        Attempts after the first one.
+        Number of attempts after the first one.
     delay : float
         Seconds between attempts.
 
     Raises
     ------
     OSError
-        If the server cannot be reached, refuses, or breaks off at each attempt, or
+        If the server cannot be reached, refuses, or disconnects at each attempt, or
         if the file cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
@@ -67,7 +67,7 @@ def _receive(url: str, part: Path) -> None:
     if response is None:
         return
     with response:
-        # A server that knows no ranges sends the file from its beginning.
+        # A server without support for ranges sends the whole file.
         start, total = _extent(response, n_present)
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
@@ -79,8 +79,8 @@ def _receive(url: str, part: Path) -> None:
 
 
 def _open(url: str, n_present: int) -> HTTPResponse | None:
-    """Ask for the bytes from `n_present` on; None if there are no more."""
-    # Compressed on the way, the bytes would not be those that the length counts.
+    """Request the bytes from `n_present` on; return None if there are no more."""
+    # The length that the server states must be that of the uncompressed file.
     headers = {"Accept-Encoding": "identity"}
     if n_present:
         headers["Range"] = f"bytes={n_present}-"
@@ -91,9 +91,9 @@ def _open(url: str, n_present: int) -> HTTPResponse | None:
             if error.code == 416 and n_present:
                 if _total_length(error.headers) == n_present:
                     return None
-                # What is there is not the beginning of this file.
+                # The partial file is not the beginning of this file.
                 return _open(url, 0)
-            if error.code in PASSING:
+            if error.code in TEMPORARY:
                 raise _BrokenTransferError(str(error)) from error
             raise OSError(str(error)) from error
     except (OSError, HTTPException) as error:
@@ -102,7 +102,7 @@ def _open(url: str, n_present: int) -> HTTPResponse | None:
 
 
 def _extent(response: HTTPResponse, n_present: int) -> tuple[int, int | None]:
-    """Return the position of the first byte of the answer, and the file's length."""
+    """Return the position of the first byte of the response, and the file's length."""
     if response.status != 206:
         length = response.headers.get("Content-Length")
         return 0, int(length) if length and length.isdecimal() else None
@@ -111,7 +111,7 @@ def _extent(response: HTTPResponse, n_present: int) -> tuple[int, int | None]:
     if match is None or int(match[1]) != n_present:
         raise OSError(
             f"the server was asked for the bytes from {n_present} on and sent "
-            f"{content_range or 'some that it did not name'}"
+            f"{content_range or 'bytes without Content-Range'}"
         )
     return n_present, _total_length(response.headers)
 
@@ -124,7 +124,7 @@ def _total_length(headers: Message) -> int | None:
 def _copy(
     response: HTTPResponse, file: BinaryIO, start: int, total: int | None, name: str
 ) -> int:
-    """Write the answer's body to the file; return the position after it."""
+    """Write the body of the response to the file; return the position after it."""
     with tqdm(
         desc=name,
         initial=start,
@@ -133,11 +133,11 @@ def _copy(
         unit_scale=True,
         unit_divisor=1024,
         dynamic_ncols=True,
-        disable=None,  # unless standard error is a terminal
+        disable=None,  # shown in a terminal only
     ) as bar:
         while True:
             try:
-                block = response.read(BYTES_A_BLOCK)
+                block = response.read(BLOCK_BYTES)
             except (OSError, HTTPException) as error:
                 raise _BrokenTransferError(
                     f"the connection broke ({error or type(error).__name__})"

@@ -1,10 +1,9 @@
-"""Draw one dermoscopic picture of a pigmented lesion.
+"""Draw one dermoscopic image of a pigmented lesion.
 
-Everything is laid out in units of half the picture's width, on a canvas twice as
-fine as the picture, so that one seed gives one lesion at whatever size it is
-drawn. Pigment darkens skin as it does in life: each pixel is the light that its
-melanin and haemoglobin leave over (Beer-Lambert), which is what makes thin pigment
-tan, thick pigment black, and all of it belong to the skin it lies on.
+Lengths are in units of half the width of the image, and the canvas has twice the
+resolution of the image, so that a seed gives the same lesion at every size. Each pixel
+is the light that is not absorbed by melanin and haemoglobin (Beer-Lambert law). So thin
+pigment is tan, thick pigment is black, and pigment has the tone of the skin around it.
 """
 
 import math
@@ -24,7 +23,7 @@ def _rgb(red: float, green: float, blue: float) -> np.ndarray:
     return np.array([red, green, blue], dtype=np.float32)
 
 
-# What a unit of each pigment absorbs of red, green and blue light.
+# Absorption of red, green and blue light by one unit of each pigment.
 _MELANIN = _rgb(0.44, 0.82, 1.22)
 _HAEMOGLOBIN = _rgb(0.15, 0.75, 0.60)
 _BARE_SKIN = _rgb(0.95, 0.85, 0.78)
@@ -34,7 +33,7 @@ _HAIR = _rgb(0.85, 0.92, 0.97)
 
 
 class LesionScores(NamedTuple):
-    """What a dermatologist looks at: 0 is a typical border case, 1 a deviation."""
+    """Scores of the ABCD rule in standard deviations; 0 is between the classes."""
 
     asymmetry: float
     border: float
@@ -45,7 +44,7 @@ class LesionScores(NamedTuple):
 def draw_lesion(
     scores: LesionScores, size: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Draw a lesion of the given scores; all that is not in them is chance.
+    """Draw a lesion with given scores; everything else is random.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def draw_lesion(
 
 
 def _skin(rng: np.random.RandomState, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Melanin and haemoglobin of the skin around, tanned or not, flushed or not."""
+    """Return the melanin and the haemoglobin of the skin around the lesion."""
     tone = 0.04 + 0.45 * rng.beta(1.3, 3.5)
     flush = rng.uniform(0.03, 0.32)
     grain = _noise(rng, n_pixels, {24: 0.5, 48: 0.8})
@@ -87,21 +86,21 @@ def _skin(rng: np.random.RandomState, n_pixels: int) -> tuple[np.ndarray, np.nda
 def _shape(
     scores: LesionScores, rng: np.random.RandomState, n_pixels: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How deep inside the border each pixel lies (in radii), and the soft mask."""
+    """Return the depth of each pixel inside the border, in radii, and a soft mask."""
     radius = _radius(scores)
     asymmetry, border = _grade(scores.asymmetry), _grade(scores.border)
     v, u = _coordinates(n_pixels)
     u = u - rng.normal(0, 0.10)
     v = v - rng.normal(0, 0.10)
-    # Folding the plane bends round outlines out of shape.
+    # Distorting the coordinates makes round outlines irregular.
     fold = (0.04 + 0.12 * asymmetry) * radius
     u = u + fold * _noise(rng, n_pixels, {3: 1, 7: 0.6})
     v = v + fold * _noise(rng, n_pixels, {3: 1, 7: 0.6})
     angle, stretch = rng.uniform(0, np.pi), rng.uniform(0.72, 1.0) ** 0.5
     along = (u * math.cos(angle) + v * math.sin(angle)) * stretch / radius
     across = (v * math.cos(angle) - u * math.sin(angle)) / stretch / radius
-    # What bulges on one side and is dented on another has no axis of symmetry; the
-    # area stays as it was, which is the diameter's to say.
+    # A bulge on one side and a dent on another break the symmetry. The area does not
+    # change: it depends on the diameter score.
     theta = np.arctan2(across, along)
     bulge = rng.uniform(0, 2 * np.pi)
     dent = bulge + rng.uniform(1.2, 2.6)
@@ -123,7 +122,7 @@ def _pigment(
     melanin: np.ndarray,
     haemoglobin: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Lay the lesion's pigment, its structure and its colours over the skin's."""
+    """Add the pigment of the lesion to the skin, with its structure and colours."""
     n_pixels = len(inside)
     asymmetry, colour = _grade(scores.asymmetry), _grade(scores.colour)
     amount = math.exp(rng.normal(0.0, 0.34))
@@ -132,7 +131,7 @@ def _pigment(
     structure = _noise(rng, n_pixels, {5: 0.6, 10: 0.7, 20: 0.7, 40: 0.7})
     density = amount * np.exp(rng.uniform(0.15, 0.40) * structure)
     density *= 1 + dark_centre * np.clip(depth, -0.5, 1.2)
-    # A pigment network: dark lines where a rough field changes its sign.
+    # A pigment network: dark lines at the sign changes of a rough field.
     lines = np.exp(-(_noise(rng, n_pixels, {18: 1, 30: 0.4}) ** 2) / 0.08)
     density += float(rng.choice([0.0, 0.35, 0.7])) * amount * (lines - 0.3)
     # Globules.
@@ -144,7 +143,7 @@ def _pigment(
     ahead = (u * math.cos(heading) + v * math.sin(heading)) / _radius(scores)
     density *= np.exp(0.5 * asymmetry * np.clip(ahead, -1.5, 1.5))
 
-    # The more a lesion scores, the more of these four colours it shows.
+    # A higher colour score shows more of these four colours.
     shown = np.clip(2.4 * colour - rng.uniform(0.5, 1.0, size=4), 0, 1).tolist()
     threshold = rng.uniform(0.1, 0.7, size=4).tolist()
     black, red, blue, white = (
@@ -161,7 +160,7 @@ def _pigment(
 
 
 def _hair(rng: np.random.RandomState, light: np.ndarray) -> np.ndarray:
-    """Cross the picture with curved dark strokes, on some skins many."""
+    """Add curved dark hairs, in some images many."""
     n_pixels = len(light)
     n_hairs = min(rng.poisson(rng.choice([0.0, 2.0, 9.0], p=[0.55, 0.3, 0.15])), 20)
     heading = rng.uniform(0, 2 * np.pi)
@@ -177,8 +176,8 @@ def _hair(rng: np.random.RandomState, light: np.ndarray) -> np.ndarray:
     along, across = half_length * t, bend * half_length * (1 - t**2)
     x = middle[0] + along * np.cos(direction) - across * np.sin(direction)
     y = middle[1] + along * np.sin(direction) + across * np.cos(direction)
-    # The ink of a step is its length in pixels, so that strokes of all lengths
-    # are equally dark; blurring then gives them their width.
+    # The ink per step is its length in pixels, so that strokes of all lengths are
+    # equally dark. Blurring gives them their width.
     ink = half_length * n_pixels / n_steps * (1 - t**4)
     edges = np.linspace(-1, 1, n_pixels + 1)
     stroke = np.histogram2d(
@@ -192,7 +191,7 @@ def _hair(rng: np.random.RandomState, light: np.ndarray) -> np.ndarray:
 
 
 def _bubbles(rng: np.random.RandomState, light: np.ndarray) -> np.ndarray:
-    """Air under the glass plate: small rings, bright on one side."""
+    """Add air bubbles under the glass plate: small rings, bright on one side."""
     v, u = _coordinates(len(light))
     for _ in range(rng.poisson(rng.choice([0.0, 2.5], p=[0.75, 0.25]))):
         x, y = rng.uniform(-1, 1), rng.uniform(-1, 1)
@@ -205,7 +204,7 @@ def _bubbles(rng: np.random.RandomState, light: np.ndarray) -> np.ndarray:
 
 
 def _camera(rng: np.random.RandomState, light: np.ndarray) -> np.ndarray:
-    """Lamp, white balance, vignette, the dermoscope's aperture, and focus."""
+    """Apply lamp, white balance, vignette, aperture of the dermoscope, and focus."""
     n_pixels = len(light)
     v, u = _coordinates(n_pixels)
     heading, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.12)
@@ -228,12 +227,12 @@ def _radius(scores: LesionScores) -> float:
 
 
 def _grade(score: float) -> float:
-    """Squeeze a score of any size into (0, 1)."""
+    """Map a score to (0, 1)."""
     return float(expit(1.4 * score))
 
 
 def _coordinates(n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the canvas as open grids over (-1, 1)."""
+    """Return the rows and columns of the canvas as open grids over (-1, 1)."""
     centres = (np.arange(n_pixels, dtype=np.float32) + 0.5) * 2 / n_pixels - 1
     return centres[:, None], centres[None, :]
 
@@ -241,9 +240,10 @@ def _coordinates(n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
 def _noise(
     rng: np.random.RandomState, n_pixels: int, octaves: dict[int, float]
 ) -> np.ndarray:
-    """Sum smooth random fields: one an octave, {cells across the picture: weight}.
+    """Return a sum of smooth random fields, one per octave.
 
-    The sum has mean 0 and a variance of about the squares of the weights.
+    `octaves` maps the number of cells across the image to a weight. The sum has mean 0
+    and a variance of about the sum of the squared weights.
     """
     field = np.zeros((n_pixels, n_pixels))
     for n_cells, weight in octaves.items():
@@ -255,7 +255,7 @@ def _noise(
 
 @lru_cache(maxsize=64)
 def _spline(n_cells: int, n_pixels: int) -> np.ndarray:
-    """Cubic B-spline weights, (n_pixels, n_cells + 3), of unit variance each."""
+    """Return normalised cubic B-spline weights of shape (n_pixels, n_cells + 3)."""
     position = (np.arange(n_pixels) + 0.5) * n_cells / n_pixels
     cell = position.astype(int)
     t = position - cell
@@ -274,5 +274,5 @@ def _spline(n_cells: int, n_pixels: int) -> np.ndarray:
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     spline = np.zeros((n_pixels, n_cells + 3))
     np.put_along_axis(spline, cell[:, None] + np.arange(4), weights, axis=1)
-    spline.flags.writeable = False  # shared by all who ask for the same size
+    spline.flags.writeable = False  # shared by all calls with the same size
     return spline

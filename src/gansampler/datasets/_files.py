@@ -1,4 +1,4 @@
-"""Image files to one array of one size: what every loader has in common."""
+"""Decode image files into one array: shared by all loaders."""
 
 import struct
 from collections import Counter
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from gansampler.images import decode_file, to_array
+from gansampler.images import decode_file, to_array, warn_if_dark
 
 __all__ = ["check_image_size", "read_images"]
 
-# What Pillow raises, by format, on files that are damaged or no images at all.
+# What Pillow raises, depending on the format, if a file is damaged or not an image.
 _UNREADABLE = (
     OSError,
     SyntaxError,
@@ -26,7 +26,7 @@ _MAX_NAMED = 10
 
 
 def check_image_size(image_size: object) -> tuple[int, int] | None:
-    """Return (height, width), or None for the files' own size."""
+    """Return (height, width), or None to keep the size of the files."""
     if image_size is None:
         return None
     sides = image_size if isinstance(image_size, (tuple, list)) else (image_size,) * 2
@@ -34,8 +34,8 @@ def check_image_size(image_size: object) -> tuple[int, int] | None:
     if len(sides) != 2 or not all(is_count) or min(sides) < 1:
         raise ValueError(
             "`image_size` must be a positive int, a pair (height, width) of them, or "
-            f"None for the files' own size. Got {image_size!r}. Pass image_size=256 "
-            "for images of 256 x 256 pixels."
+            f"None to keep the size of the files. Got {image_size!r}. Pass "
+            "image_size=256 for images of 256 x 256 pixels."
         )
     return int(sides[0]), int(sides[1])
 
@@ -43,13 +43,15 @@ def check_image_size(image_size: object) -> tuple[int, int] | None:
 def read_images(
     paths: Sequence[Path], image_size: tuple[int, int] | None
 ) -> np.ndarray:
-    """Decode image files, upright and in RGB over white, and resize them to one size.
+    """Decode image files as upright RGB images of one size.
+
+    Transparent images are put on a white background.
 
     Parameters
     ----------
     paths : sequence of Path of length n_samples
     image_size : tuple (height, width) or None
-        None takes the files' own size, which must be the same for all.
+        None keeps the size of the files, which must be the same for all.
 
     Returns
     -------
@@ -59,9 +61,14 @@ def read_images(
     Raises
     ------
     OSError
-        If files cannot be decoded; all of them are counted, the first ones named.
+        If files cannot be decoded. The message counts them and names the first ones.
     ValueError
         If `image_size` is None and the files differ in size.
+
+    Warns
+    -----
+    GANSamplerWarning
+        If 16-bit grey files use a small part of their range.
     """
     images: list[np.ndarray] = []
     failures: list[str] = []
@@ -76,8 +83,9 @@ def read_images(
             named += f"; and {len(failures) - _MAX_NAMED} more"
         raise OSError(
             f"{len(failures)} of {len(paths)} image files could not be read: {named}. "
-            "Replace them with whole ones, or take them out of the data set."
+            "Replace them, or remove them from the data set."
         )
+    warn_if_dark(paths, stacklevel=3)
     sizes = Counter(image.shape[:2] for image in images)
     if len(sizes) > 1:
         counts = ", ".join(
@@ -85,7 +93,7 @@ def read_images(
             for (height, width), count in sizes.most_common(5)
         )
         raise ValueError(
-            "With image_size=None all files must have one size. Got "
+            "With image_size=None all files must have the same size. Got "
             f"{len(sizes)} sizes (height x width): {counts}"
             f"{', ...' if len(sizes) > 5 else ''}. Pass an image_size to resize them."
         )

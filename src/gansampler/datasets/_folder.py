@@ -1,4 +1,4 @@
-"""Images from one folder a class."""
+"""Images in one folder per class."""
 
 import os
 from pathlib import Path
@@ -17,31 +17,29 @@ def load_image_folder(
     image_size: int | tuple[int, int] | None,
     as_paths: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Load images from ``root/<class>/*``, with the folders' names as labels.
+    """Load images from ``root/<class>/*``; the names of the folders are the labels.
 
     Parameters
     ----------
     root : path-like
-        Folder with one sub-folder a class. The images lie directly in these, in any
-        format that Pillow opens, told by its extension in either case; hidden files
-        and folders, other files and folders further down are passed over.
+        Folder with one sub-folder per class. Each sub-folder contains images in any
+        format that Pillow reads, recognised by the file extension in lower or upper
+        case. Hidden files and folders, other files and deeper folders are ignored.
     image_size : int, tuple (height, width) or None
         Size in pixels that the images are resized to (bicubic, antialiased; the
-        aspect ratio is not kept). None takes the files' own size, which must then
+        aspect ratio is not kept). None keeps the size of the files, which must then
         be the same for all.
     as_paths : bool, default=False
-        If True, nothing is decoded and the paths are returned; `image_size` is
-        then not used.
+        If True, return the paths and decode nothing. `image_size` is then ignored.
 
     Returns
     -------
     X : ndarray of shape (n_samples, height, width, 3), uint8
-        RGB images in [0, 255], turned upright as their EXIF orientation says and
-        laid over white where they are transparent; or, with ``as_paths=True``,
-        ndarray of str of shape (n_samples,) with their paths. Sorted by class, then
-        by file name.
+        RGB images in [0, 255], rotated according to their EXIF orientation, on a
+        white background if they are transparent. With ``as_paths=True``, ndarray of
+        str of shape (n_samples,) with their paths. Sorted by class, then by file name.
     y : ndarray of str of shape (n_samples,)
-        The name of the folder of each.
+        Name of the folder of each image.
 
     Raises
     ------
@@ -50,13 +48,18 @@ def load_image_folder(
     OSError
         If image files are damaged.
     ValueError
-        If `root` has no sub-folder, or one without images; if `image_size` is not
-        one of the above; or if sizes differ with ``image_size=None``.
+        If `root` has no sub-folder, or one without images; if `image_size` is
+        invalid; or if sizes differ with ``image_size=None``.
+
+    Warns
+    -----
+    GANSamplerWarning
+        If 16-bit grey files use a small part of their range and become almost black.
 
     See Also
     --------
     load_isic2016 : Load the images of the ISIC 2016 challenge.
-    make_lesions : Draw lesions, without any data.
+    make_lesions : Generate images of lesions.
 
     Examples
     --------
@@ -79,21 +82,21 @@ def load_image_folder(
     root = Path(root).expanduser()
     if not root.is_dir():
         raise NotADirectoryError(
-            f"`root` must be a folder with one sub-folder a class. Got {root}, which "
+            f"`root` must be a folder with one sub-folder per class. Got {root}, which "
             f"{'is a file' if root.exists() else 'does not exist'}."
         )
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not _is_hidden(p))
     if not folders:
         raise ValueError(
-            f"`root` must have one sub-folder a class. {root} has none. Move the "
-            f"images of each class into a folder of its name, as {root / 'benign'}."
+            f"`root` must have one sub-folder per class. {root} has none. Move the "
+            f"images of each class into a folder, for example {root / 'benign'}."
         )
     extensions = _image_extensions()
     files = {folder: _image_files(folder, extensions) for folder in folders}
     empty = [folder.name for folder in folders if not files[folder]]
     if empty:
         raise ValueError(
-            f"Every class folder must hold at least one image. In {root} there is "
+            f"Every class folder must contain at least one image. In {root} there is "
             f"none in {', '.join(map(repr, empty))}. Add images, or remove the folder."
         )
     paths = [path for folder in folders for path in files[folder]]
@@ -104,7 +107,7 @@ def load_image_folder(
 
 
 def _image_extensions() -> set[str]:
-    """Extensions, with their dot, of the formats that Pillow reads."""
+    """Return the extensions, with the dot, of the formats that Pillow reads."""
     known = Image.registered_extensions()
     return {extension for extension, name in known.items() if name in Image.OPEN}
 

@@ -1,4 +1,4 @@
-"""The ISIC 2016 challenge, task 3, from a local folder."""
+"""Task 3 of the ISIC 2016 challenge, from a local folder."""
 
 import csv
 import os
@@ -28,15 +28,15 @@ def load_isic2016(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Load the dermoscopic images of ISIC 2016, task 3 (benign or malignant).
 
-    The images are read from `root` as the challenge's archives unpack; nothing is
-    downloaded. The complete challenge has 900 images for training (727 benign, 173
-    malignant) and 379 for testing (304 and 75); what the ground-truth file in
-    `root` lists is what is loaded, in its order.
+    `root` contains the unpacked archives of the challenge; nothing is downloaded. The
+    complete challenge has 900 images for training (727 benign, 173 malignant) and 379
+    for testing (304 and 75). The images that the ground-truth file in `root` lists are
+    loaded, in its order.
 
     Parameters
     ----------
     root : path-like
-        Folder that holds, for either split, a folder of images and their labels::
+        Folder with the images and labels of each split::
 
             ISBI2016_ISIC_Part3_Training_Data/ISIC_0000000.jpg ...
             ISBI2016_ISIC_Part3_Training_GroundTruth.csv
@@ -47,16 +47,15 @@ def load_isic2016(
         Which part to load.
     image_size : int, tuple (height, width) or None, default=256
         Size in pixels that the images are resized to (bicubic, antialiased; the
-        aspect ratio is not kept). None takes the files' own size, which must then
+        aspect ratio is not kept). None keeps the size of the files, which must then
         be the same for all.
     as_paths : bool, default=False
-        If True, nothing is decoded and the paths are returned; `image_size` is
-        then not used.
+        If True, return the paths and decode nothing. `image_size` is then ignored.
 
     Returns
     -------
     X : ndarray of shape (n_samples, height, width, 3), uint8
-        RGB images in [0, 255]; or, with ``as_paths=True``, ndarray of str of shape
+        RGB images in [0, 255]. With ``as_paths=True``, ndarray of str of shape
         (n_samples,) with their paths.
     y : ndarray of str of shape (n_samples,)
         "benign" or "malignant".
@@ -64,26 +63,24 @@ def load_isic2016(
     Raises
     ------
     FileNotFoundError
-        If the folder or its ground truth is not there, or if images that the
-        ground truth lists are not.
+        If the folder, the ground truth, or images that it lists do not exist.
     OSError
         If image files are damaged.
     ValueError
-        If `split` or `image_size` is not one of the above, if the ground truth has
-        a line that is neither form of it, or if sizes differ with
-        ``image_size=None``.
+        If `split` or `image_size` is invalid, if a line of the ground truth is
+        invalid, or if sizes differ with ``image_size=None``.
 
     See Also
     --------
     fetch_isic2016 : Download the images first.
-    load_image_folder : Load images from one folder a class.
-    make_lesions : Draw lesions, without any data.
+    load_image_folder : Load images from one folder per class.
+    make_lesions : Generate images of lesions.
 
     Notes
     -----
-    The ground-truth files have no header, and write labels in two ways, as the
-    challenge published them: ``ISIC_0000000,benign`` for training,
-    ``ISIC_0000003,0`` for testing, where 1 (or 1.0) is malignant.
+    The ground-truth files of the challenge have no header. They use two formats:
+    ``ISIC_0000000,benign`` for training, and ``ISIC_0000003,0`` for testing, where 1
+    (or 1.0) is malignant.
 
     The images are in the public domain (CC0).
 
@@ -96,7 +93,7 @@ def load_isic2016(
 
     Examples
     --------
-    Two images in the challenge's layout, written here in place of the real ones:
+    Write two generated images in the layout of the challenge, and load them:
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -137,7 +134,7 @@ def load_isic2016(
         raise FileNotFoundError(
             f"{truth.name} lists {len(paths)} images, of which {len(missing)} are not "
             f"there: {missing[0]}{others}. Unpack the whole archive, or take the "
-            "lines of absent images out of the file."
+            "lines of missing images out of the file."
         )
     y = np.array(labels)
     if as_paths:
@@ -146,14 +143,14 @@ def load_isic2016(
 
 
 def split_stem(split: str) -> str:
-    """Return what the names of a split's folder and ground truth begin with."""
+    """Return the common prefix of the folder and the ground truth of a split."""
     if split not in _SPLITS:
         raise ValueError(f"`split` must be 'train' or 'test'. Got {split!r}.")
     return f"ISBI2016_ISIC_Part3_{_SPLITS[split]}"
 
 
 def read_ground_truth(path: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the images (without .jpg) and their labels, in words."""
+    """Return the names of the images (without .jpg) and their labels."""
     names, labels = [], []
     with path.open(newline="", encoding="utf-8-sig") as file:
         for number, row in enumerate(csv.reader(file), start=1):

@@ -1,4 +1,4 @@
-"""The ISIC 2016 challenge, task 3, from its own servers."""
+"""Task 3 of the ISIC 2016 challenge, downloaded from its server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
 from sklearn.datasets import get_data_home
 
+from gansampler._validation import at_least
 from gansampler.datasets._archive import unpack_images
 from gansampler.datasets._download import download
 from gansampler.datasets._files import check_image_size
@@ -25,10 +26,10 @@ from gansampler.datasets._isic2016 import (
 __all__ = ["fetch_isic2016"]
 
 _ADDRESS = "https://isic-archive.s3.amazonaws.com/challenges/2016/"
-# Images, and malignant ones among them, as the challenge states.
+# Number of images, and of malignant images, as stated by the challenge.
 _COUNTS = {"train": (900, 173), "test": (379, 75)}
-# The challenge publishes no sums. These are of its files as of 2026; of the test
-# files none is known.
+# The challenge publishes no checksums. These are of its files as of 2026; those of the
+# test files are unknown.
 _SHA256 = {
     "ISBI2016_ISIC_Part3_Training_Data.zip": (
         "d78bd1de08511b514e58784c91fd2d8dab24e407cafd023a7debbceb9155ffb2"
@@ -39,8 +40,8 @@ _SHA256 = {
 }
 _MAX_NAMED = 5
 
-# Size in bytes and SHA-256.
-Sum = tuple[int, str]
+# The "size" in bytes and the "sha256" of a file.
+Sum = dict[str, Any]
 
 
 def fetch_isic2016(
@@ -53,7 +54,7 @@ def fetch_isic2016(
     n_retries: int = 3,
     delay: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Load the images of ISIC 2016, task 3, downloading them the first time.
+    r"""Load the images of ISIC 2016, task 3; download them first if necessary.
 
     ==============   ===========================
     Samples          900 train, 379 test
@@ -65,29 +66,28 @@ def fetch_isic2016(
     Parameters
     ----------
     data_home : path-like, default=None
-        Folder for downloaded data sets; the files go to its sub-folder
-        ``isic2016``. None is scikit-learn's: the environment variable
+        Folder for downloaded data sets. The files are stored in its sub-folder
+        ``isic2016``. None means the folder of scikit-learn: the environment variable
         SCIKIT_LEARN_DATA, or ``~/scikit_learn_data``.
     split : {"train", "test"}, default="train"
         Which part to load. Only this part is downloaded.
     image_size : int, tuple (height, width) or None, default=256
         Size in pixels that the images are resized to (bicubic, antialiased; the
-        aspect ratio is not kept). The files' own sizes differ, so that None is of
-        use with ``as_paths=True`` only.
+        aspect ratio is not kept). The sizes of the files differ, so that None is
+        useful only with ``as_paths=True``.
     as_paths : bool, default=False
-        If True, nothing is decoded and the paths are returned; `image_size` is
-        then not used.
+        If True, return the paths and decode nothing. `image_size` is then ignored.
     download_if_missing : bool, default=True
-        If False, data that are not there are an error.
+        If False, raise an error if the data are not in the folder.
     n_retries : int, default=3
-        Attempts after the first one, for each file.
+        Number of attempts after the first one, for each file.
     delay : float, default=1.0
         Seconds between attempts.
 
     Returns
     -------
     X : ndarray of shape (n_samples, height, width, 3), uint8
-        RGB images in [0, 255]; or, with ``as_paths=True``, ndarray of str of shape
+        RGB images in [0, 255]. With ``as_paths=True``, ndarray of str of shape
         (n_samples,) with their paths.
     y : ndarray of str of shape (n_samples,)
         "benign" or "malignant".
@@ -95,39 +95,38 @@ def fetch_isic2016(
     Raises
     ------
     OSError
-        If the data are not there and can not be had, if what came is not the data
-        set, or if files differ from what was once fetched. The message says which
-        files to download by hand and where to put them.
+        If the data cannot be downloaded, if the downloaded files are not those of the
+        data set, or if files have changed since they were downloaded. The message says
+        which files to download by hand and where to put them.
     FileNotFoundError
-        If the folder of images is there and some of them are not.
+        If the folder of images exists and some images are missing.
     ValueError
-        If `split`, `image_size`, `n_retries` or `delay` is out of its range.
+        If `split`, `image_size`, `n_retries` or `delay` is invalid.
 
     See Also
     --------
-    load_isic2016 : Load the images, or a part of them, from any folder.
+    load_isic2016 : Load the images, or some of them, from any folder.
 
     Notes
     -----
-    The files come from the addresses that the challenge's site names [1]_. A download
-    that was broken off is continued, in the same call or in the next. Files that
-    were put by hand into ``<data_home>/isic2016`` are used: the ground truth, and
-    the archive or the folder that it unpacks to.
+    The files are downloaded from the addresses on the site of the challenge [1]_. An
+    interrupted download is resumed, in the same call or in the next one. Files that
+    you put into ``<data_home>/isic2016`` are used: the ground truth, and the archive or
+    its unpacked folder.
 
-    The challenge publishes no checksums. Of the two training files, the SHA-256 that
-    others found in 2026 is known and must be met by what is downloaded; of the test
-    files none is known. What is verified of all: the length that the server states;
-    the CRC-32 that the archive holds of each image; that the ground truth lists as
-    many images, and malignant ones among them, as the challenge states; and that the
-    archive has all of them. This finds faults of the transfer; that the server
-    sent the test files as they were published in 2016, it can not prove. The
-    SHA-256 of each file is then written to a manifest beside them (JSON), and every
-    later call compares the files with it.
+    The challenge publishes no checksums. The two training files must have the SHA-256
+    that they had in 2026; for the test files none is known. For all files, these are
+    verified: the length that the server states; the CRC-32 of each image in the
+    archive; the number of images, and of malignant images, in the ground truth; and
+    that the archive contains all images. These checks find errors of the transfer. They
+    cannot prove that the test files are the same as in 2016. The SHA-256 of each file
+    is then written to a manifest (JSON) in the same folder, and every later call
+    compares the files with it.
 
-    All members of an archive are checked before the first is written: an archive
-    with absolute paths, "..", links or oversized members is refused. Only the images
+    All members of an archive are checked before the first one is written. An archive
+    with absolute paths, "..", links or very large members is refused. Only the images
     that the ground truth lists are unpacked, into a folder that appears when it is
-    complete; a downloaded archive is deleted then.
+    complete. A downloaded archive is then deleted.
 
     The images are in the public domain (CC0).
 
@@ -155,7 +154,7 @@ def fetch_isic2016(
     if manifest.exists():
         _check_files(root, manifest)
     else:
-        # Of several processes one downloads, and the others then find the files.
+        # One process downloads; the others wait and then find the files.
         with filelock.FileLock(root / f".{stem}.lock"):
             if not manifest.exists():
                 _fetch_split(
@@ -172,7 +171,7 @@ def _fetch_split(
     n_retries: int,
     delay: float,
 ) -> None:
-    """Bring together what is lacking, and list what is there."""
+    """Download the missing files, unpack them, and write the manifest."""
     stem = split_stem(split)
     truth = root / f"{stem}_GroundTruth.csv"
     folder = root / f"{stem}_Data"
@@ -193,25 +192,20 @@ def _fetch_split(
     if not folder.exists():
         sums = _unpack(archive, names, folder, archive in lacking)
     else:
-        load_isic2016(root, split=split, as_paths=True)  # names absent images
+        load_isic2016(root, split=split, as_paths=True)  # checks for missing images
         sums = {name: _sum(folder / name) for name in names}
     files = {f"{folder.name}/{name}": known for name, known in sums.items()}
     _write_manifest(manifest, files | {truth.name: _sum(truth)}, downloaded)
 
 
 def _check_attempts(n_retries: object, delay: object) -> None:
-    is_int = isinstance(n_retries, (int, np.integer)) and not isinstance(
-        n_retries, bool
-    )
-    if not is_int or n_retries < 0:  # type: ignore[operator]
+    if isinstance(n_retries, bool) or not at_least(0, int).is_satisfied_by(n_retries):
         raise ValueError(
-            f"`n_retries` must be an int, 0 or more. Got {n_retries!r}. Pass 0 for one "
-            "attempt only."
+            f"`n_retries` must be an int, 0 or more. Got {n_retries!r}. Pass 0 for a "
+            "single attempt."
         )
-    is_number = isinstance(delay, (int, float, np.number)) and not isinstance(
-        delay, bool
-    )
-    if not is_number or not 0 <= delay < np.inf:  # type: ignore[operator]
+    is_delay = at_least(0, float, below=np.inf).is_satisfied_by(delay)
+    if isinstance(delay, bool) or not is_delay:
         raise ValueError(
             f"`delay` must be a number of seconds, 0 or more. Got {delay!r}."
         )
@@ -223,18 +217,18 @@ def _fetch(path: Path, lacking: list[Path], n_retries: int, delay: float) -> Sum
     except OSError as error:
         still_lacking = [p for p in lacking if not p.exists()]
         raise _absent(still_lacking, f"downloading {path.name}: {error}") from error
-    size, sha256 = _sum(path)
-    expected = _SHA256.get(path.name, sha256)
-    if sha256 != expected:
-        raise _refused(path, f"its SHA-256 is {sha256}, not {expected}", True)
-    return size, sha256
+    known = _sum(path)
+    expected = _SHA256.get(path.name, known["sha256"])
+    if known["sha256"] != expected:
+        raise _refused(path, f"its SHA-256 is {known['sha256']}, not {expected}", True)
+    return known
 
 
 def _absent(lacking: list[Path], reason: str) -> OSError:
     addresses = " and ".join(_ADDRESS + path.name for path in lacking)
     return OSError(
         f"The ISIC 2016 data are not in {lacking[0].parent} and could not be fetched "
-        f"({reason}). Call again with a connection, which continues what was begun; "
+        f"({reason}). Call again with a connection, which resumes the download; "
         f"or download by hand {addresses} and put "
         f"{'it' if len(lacking) == 1 else 'them'}, as downloaded, into that folder."
     )
@@ -244,9 +238,9 @@ def _refused(path: Path, reason: object, was_downloaded: bool) -> OSError:
     if was_downloaded:
         path.unlink(missing_ok=True)
     remedy = (
-        "It was deleted: call again to download it anew"
+        "It was deleted: call again to download it again"
         if was_downloaded
-        else f"Replace it by {_ADDRESS}{path.name}, or delete it to have it downloaded"
+        else f"Replace it by {_ADDRESS}{path.name}, or delete it to download it again"
     )
     return OSError(
         f"{path} must be the file that the challenge published, but {reason}. {remedy}."
@@ -254,17 +248,17 @@ def _refused(path: Path, reason: object, was_downloaded: bool) -> OSError:
 
 
 def _check_truth(truth: Path, split: str, was_downloaded: bool) -> list[str]:
-    """Return the names of the image files, if the ground truth is the challenge's."""
+    """Return the names of the image files; check that the ground truth is complete."""
     try:
         stems, labels = read_ground_truth(truth)
     except ValueError as error:
-        raise _refused(truth, f"it is none: {error}", was_downloaded) from error
+        raise _refused(truth, f"it is not: {error}", was_downloaded) from error
     counts = len(set(stems)), labels.count("malignant")
     if counts != _COUNTS[split]:
         raise _refused(
             truth,
-            f"it lists {counts[0]} images, {counts[1]} of them malignant, in place of "
-            f"{_COUNTS[split][0]} and {_COUNTS[split][1]} (load_isic2016 loads parts)",
+            f"it lists {counts[0]} images, {counts[1]} of them malignant, instead of "
+            f"{_COUNTS[split][0]} and {_COUNTS[split][1]}; load_isic2016 loads parts",
             was_downloaded,
         )
     strange = [stem for stem in stems if not re.fullmatch(r"[\w-]+", stem)]
@@ -288,36 +282,30 @@ def _unpack(
 def _sum(path: Path) -> Sum:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
+        return {"size": file.tell(), "sha256": digest}
 
 
 def _write_manifest(
     manifest: Path, files: dict[str, Sum], downloaded: dict[str, Sum]
 ) -> None:
     content = {
-        "files": _as_json(files.items()),
-        "downloaded": _as_json(
-            (_ADDRESS + name, known) for name, known in downloaded.items()
-        ),
+        "files": files,
+        "downloaded": {_ADDRESS + name: known for name, known in downloaded.items()},
     }
     part = manifest.with_name(f"{manifest.name}.part")
     part.write_text(json.dumps(content, indent=1), encoding="utf-8")
     part.replace(manifest)
 
 
-def _as_json(sums: Iterable[tuple[str, Sum]]) -> dict[str, dict[str, int | str]]:
-    return {name: {"size": size, "sha256": sha256} for name, (size, sha256) in sums}
-
-
 def _check_files(root: Path, manifest: Path) -> None:
-    """Compare the files with what the manifest says that they were."""
+    """Compare the files with the manifest."""
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        known = {name: (f["size"], f["sha256"]) for name, f in files.items()}
+        known = {name: dict(f) for name, f in files.items()}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise OSError(
-            f"{manifest} must be the list of the files that were fetched, and is "
-            f"damaged. Delete it, and {root} with it to fetch the files anew."
+            f"{manifest} must be the list of the downloaded files, and is damaged. "
+            f"Delete it, or delete {root} to download the files again."
         ) from error
     changed = [
         name
@@ -327,8 +315,9 @@ def _check_files(root: Path, manifest: Path) -> None:
     if changed:
         named = ", ".join(changed[:_MAX_NAMED])
         raise OSError(
-            f"{len(changed)} of {len(known)} files in {root} are not as they were "
-            f"fetched: {named}{', ...' if len(changed) > _MAX_NAMED else ''}. Delete "
-            "that folder and call again to fetch them anew; if they were changed on "
-            f"purpose, load them with load_isic2016, or delete {manifest.name}."
+            f"{len(changed)} of {len(known)} files in {root} have changed since they "
+            f"were downloaded: {named}{', ...' if len(changed) > _MAX_NAMED else ''}. "
+            "Delete that folder and call again to download them again; if they were "
+            "changed on purpose, load them with load_isic2016, or delete "
+            f"{manifest.name}."
         )

@@ -1,4 +1,4 @@
-"""Skin lesions drawn by chance, of two classes that overlap."""
+"""Generated images of skin lesions, of two overlapping classes."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -10,8 +10,8 @@ from gansampler.datasets._drawing import LesionScores, draw_lesion
 
 __all__ = ["make_lesions"]
 
-# By how many standard deviations the malignant class scores higher. With normal
-# scores the best possible AUC is Phi(|shift| / sqrt(2)), which is .969 here.
+# Difference of the mean scores of the classes, in standard deviations. With normal
+# scores the best possible AUC is Phi(|shift| / sqrt(2)), here .969.
 _SHIFT = LesionScores(asymmetry=0.6, border=0.7, colour=1.7, diameter=1.8)
 _MIN_IMAGE_SIZE = 16
 
@@ -23,32 +23,32 @@ def make_lesions(
     image_size: int = 64,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Draw dermoscopic pictures of benign and malignant skin lesions.
+    r"""Generate dermoscopic images of benign and malignant skin lesions.
 
-    A stand-in for real data: imbalanced, of two classes that look different and
-    overlap, and there at once. Malignant lesions differ as dermatologists describe
-    it, by the ABCD rule [1]_: they tend to more Asymmetry, a more irregular Border,
-    more Colours (black, red, blue-grey and white beside brown), and a larger
-    Diameter. Skin, light, lens, hair and gel bubbles vary in both classes alike.
+    The images replace real data in examples and tests. They are imbalanced, and their
+    two classes look different but overlap. Malignant lesions differ from benign ones
+    according to the ABCD rule of dermatologists [1]_: they tend to have more Asymmetry,
+    a more irregular Border, more Colours (black, red, blue-grey and white besides
+    brown), and a larger Diameter. Skin, light, lens, hair and gel bubbles vary in the
+    same way in both classes.
 
     Parameters
     ----------
     n_samples : int, default=100
-        The number of pictures, at least 1.
+        Number of images, at least 1.
     weights : sequence of 2 floats, default=(0.9, 0.1)
-        The proportions of benign and malignant pictures, which sum to 1. The counts
-        are these proportions of `n_samples`, rounded; a class of any weight has at
-        least one picture where `n_samples` allows it.
+        Proportions of benign and malignant images, which sum to 1. The counts are
+        rounded. A class with a positive weight has at least one image if `n_samples`
+        allows it.
     image_size : int, default=64
         Height and width in pixels, at least 16.
     random_state : int, RandomState instance or None, default=None
-        Seeds all that is left to chance. Pass an int for the same pictures at every
-        call.
+        Seed. Pass an int to get the same images at every call.
 
     Returns
     -------
     X : ndarray of shape (n_samples, image_size, image_size, 3), uint8
-        RGB pictures, in [0, 255].
+        RGB images in [0, 255].
     y : ndarray of str of shape (n_samples,)
         "benign" or "malignant", in random order.
 
@@ -57,28 +57,27 @@ def make_lesions(
     TypeError
         If `n_samples` or `image_size` is not an integer.
     ValueError
-        If one of the parameters is out of its range.
+        If a parameter is out of range.
 
     See Also
     --------
     load_isic2016 : Load real dermoscopic images.
-    sklearn.datasets.make_classification : Draw feature rows of several classes.
+    sklearn.datasets.make_classification : Generate feature rows of several classes.
 
     Notes
     -----
     Each lesion has four scores :math:`s \sim \mathcal{N}(\pm\delta / 2, I)`, with
-    the plus for malignant ones and
-    :math:`\delta = (0.6, 0.7, 1.7, 1.8)` for A, B, C and D; the picture is then
-    drawn from the scores and knows no class. Who saw the scores themselves would
-    reach an area under the ROC curve of
-    :math:`\Phi(\lVert\delta\rVert / \sqrt{2}) = .969`, and from the pixels it is
-    less. The colours come from what melanin and haemoglobin absorb of red, green
-    and blue light.
+    plus for malignant lesions and :math:`\delta = (0.6, 0.7, 1.7, 1.8)` for A, B, C and
+    D. The image depends on the class only through the scores. A classifier that knows
+    the scores reaches an area under the ROC curve of
+    :math:`\Phi(\lVert\delta\rVert / \sqrt{2}) = .969`; from the pixels less is
+    possible. The colours follow from the absorption of red, green and blue light by
+    melanin and haemoglobin.
 
-    For one `random_state`, the picture at an index depends on its class and its
-    size, not on `n_samples`. Drawn at another size it shows the same lesion.
+    For the same `random_state`, the image at an index depends on its class and size,
+    but not on `n_samples`. At another size it shows the same lesion.
 
-    The pictures teach nothing about skin cancer.
+    The images must not be used to learn about skin cancer.
 
     References
     ----------
@@ -104,7 +103,7 @@ def make_lesions(
     is_malignant = rng.permutation(n_samples) < n_malignant
     X = np.empty((n_samples, image_size, image_size, 3), dtype=np.uint8)
     for i in range(n_samples):
-        # A stream of its own for each picture: what one draws moves no other.
+        # One random state per image, so that images do not depend on each other.
         image_rng = np.random.RandomState([entropy, i])
         scores = _draw_scores(bool(is_malignant[i]), image_rng)
         X[i] = draw_lesion(scores, image_size, image_rng)
@@ -135,11 +134,11 @@ def _n_malignant(n_samples: int, weights: Sequence[float]) -> int:
         or not np.isclose(sum(values), 1)
     ):
         raise ValueError(
-            "`weights` must be two proportions, of benign and of malignant pictures, "
+            "`weights` must be two proportions, of benign and of malignant images, "
             f"that sum to 1. Got {weights!r}. Pass weights=(0.85, 0.15) for 15 % "
             "malignant ones."
         )
-    # The inner rounding undoes binary fractions: 10 * .15 is to be 1.5 and no less.
+    # The inner rounding removes floating-point errors: 10 * 0.15 must be 1.5.
     n_malignant = int(np.floor(round(n_samples * values[1], 6) + 0.5))
     if n_samples >= 2:
         n_malignant = max(n_malignant, int(values[1] > 0))

@@ -1,18 +1,18 @@
-"""One sequence for every form in which users hold images.
+"""Images in any form as one lazy sequence.
 
-Outside, images are NHWC arrays, NHW grey arrays, flattened rows, paths of files, a
-data frame with a column of paths, or a torch data set; feature rows pass as they are.
-Inside, a batch is a float32 tensor: NCHW with values in [-1, 1], or rows as they are.
-:class:`ImageSequence` knows the way in and the way back, and copies or decodes nothing
-until a batch is asked for.
+Users pass images as NHWC arrays, NHW grey arrays, flattened rows, paths of files, a
+data frame with a column of paths, or a torch data set; or they pass feature rows.
+Networks get batches of float32: NCHW images in [-1, 1], or unchanged feature rows.
+:class:`ImageSequence` converts in both directions. It copies and decodes nothing before
+a batch is requested.
 """
 
+from gansampler.images._arrays import check_image_shape
 from gansampler.images._batches import chunks, flip_chosen
-from gansampler.images._decode import RESIZE, decode_file, to_array
+from gansampler.images._decode import RESIZE, decode_file, to_array, warn_if_dark
 from gansampler.images._forms import find_form, stack_images
 from gansampler.images._lazy import count_threads
 from gansampler.images._sequence import ImageSequence
-from gansampler.images._shapes import check_image_shape
 
 __all__ = [
     "RESIZE",
@@ -25,4 +25,5 @@ __all__ = [
     "flip_chosen",
     "stack_images",
     "to_array",
+    "warn_if_dark",
 ]

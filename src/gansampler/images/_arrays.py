@@ -1,73 +1,155 @@
-"""Images and feature rows that are in memory, or mapped into it."""
+"""Arrays of images and of feature rows: their shape, their values, their reader."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+import operator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils import check_array
 
-from gansampler.images._shapes import MIN_SIDE, check_image_shape
+from gansampler.images._batches import chunks, content_hash
 
 __all__ = [
+    "ArrayReader",
     "as_uint8",
-    "check_values",
-    "content_hash",
+    "check_image_shape",
     "looks_channels_first",
-    "open_array",
 ]
 
-BYTES_A_BLOCK = 2**24
+MIN_SIDE = 8
 
 
-def open_array(
-    X: npt.ArrayLike, image_shape: object
-) -> tuple[np.ndarray, tuple[int, int, int] | None, tuple[int, ...]]:
-    """Check images or feature rows, and view them in their layout.
+class ArrayReader:
+    """Images or feature rows in memory, or memory-mapped.
 
     Parameters
     ----------
     X : array-like
+        Images or feature rows. They are not copied if NumPy can view them.
     image_shape : tuple of (height, width, n_channels) or None
+        Needed for flattened images.
+
+    Attributes
+    ----------
+    array : ndarray
+        NHWC images, or feature rows.
+    shape : tuple of int
+        (height, width, n_channels), or (n_features,).
+    row_shape : tuple of int
+        Shape of a row of `X`.
+    """
+
+    paths = None
+
+    def __init__(self, X: npt.ArrayLike, image_shape: object) -> None:
+        are_rows = image_shape is None and getattr(X, "ndim", 2) == 2
+        array = _as_numeric_array(X, are_rows=are_rows)
+        self.row_shape = self.shape = array.shape[1:]
+        if array.ndim > 2 or image_shape is not None:
+            self.shape = _resolve_shape(array, image_shape)
+            _check_values(array)
+        self.array = array.reshape(len(array), *self.shape)
+        self.dtype = array.dtype
+        self.rows = np.arange(len(array))
+        self.skipped: list = []
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Return a copy of the samples at some positions."""
+        return self.array[positions]
+
+    def read_ahead(self, positions: np.ndarray) -> None:
+        """Do nothing: arrays need no preparation."""
+
+    def readable_positions(self) -> np.ndarray:
+        """Return all positions."""
+        return self.rows
+
+    def fingerprint(self, positions: np.ndarray) -> str:
+        """Return a hash of the samples at some positions."""
+        return content_hash(self.take, positions, self.shape, self.dtype)
+
+
+def check_image_shape(image_shape: object) -> tuple[int, int, int]:
+    """Check that a shape is (height, width, n_channels) with sides of at least 8 px.
+
+    Parameters
+    ----------
+    image_shape : sequence of 3 int
+        Height, width and number of channels, in that order.
 
     Returns
     -------
-    array : ndarray
-        NHWC images, or feature rows; of the dtype of `X`, and not copied.
-    image_shape : tuple of (height, width, n_channels) or None
-        None for feature rows.
-    row_shape : tuple of int
-        Of a row of `X`.
+    image_shape : tuple of 3 int
+
+    Raises
+    ------
+    ValueError
+        If there are not three integers, or if one is too small.
+
+    Examples
+    --------
+    >>> from gansampler.images import check_image_shape
+    >>> check_image_shape([64, 48, 3])
+    (64, 48, 3)
     """
-    are_rows = image_shape is None and getattr(X, "ndim", 2) == 2
-    X = _as_numeric_array(X, are_rows=are_rows)
-    if X.ndim == 2 and image_shape is None:
-        return X, None, X.shape[1:]
-    shape = _resolve_shape(X, image_shape)
-    check_values(X)
-    return X.reshape(len(X), *shape), shape, X.shape[1:]
+    try:
+        shape = tuple(map(operator.index, image_shape))  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        shape = ()
+    if len(shape) != 3:
+        raise ValueError(
+            "`image_shape` must be (height, width, n_channels). "
+            f"Got {image_shape!r}. Pass image_shape=(224, 224, 3) for RGB images or "
+            "(224, 224, 1) for grey images."
+        )
+    height, width, n_channels = shape
+    if looks_channels_first(shape):
+        raise ValueError(
+            "`image_shape` must be (height, width, n_channels). Got "
+            f"{shape}, which looks like channels first. Pass image_shape="
+            f"{(width, n_channels, height)}, and `X` with the channels last too."
+        )
+    if min(height, width) < MIN_SIDE or n_channels < 1:
+        raise ValueError(
+            f"Images must be at least {MIN_SIDE} px high and wide and have at least "
+            f"one channel. Got (height, width, n_channels) = {shape}. "
+            "Resize the images first."
+        )
+    return height, width, n_channels
+
+
+def looks_channels_first(shape: tuple[int, ...]) -> bool:
+    """Return whether a shape looks like (n_channels, height, width)."""
+    return shape[0] in (1, 3, 4) and shape[2] >= MIN_SIDE
+
+
+def as_uint8(image: np.ndarray) -> np.ndarray:
+    """Return one image, uint8 or floating in [0, 1], as uint8."""
+    _check_values(image[None])
+    if image.dtype == np.uint8:
+        return image
+    return np.rint(image.astype(np.float64) * 255).astype(np.uint8)
 
 
 def _as_numeric_array(X: npt.ArrayLike, *, are_rows: bool) -> np.ndarray:
-    """Return the array itself where it is one; of feature rows, refuse NaN too."""
+    """Return X as a numeric array, uncopied if possible; refuse NaN in feature rows."""
     if isinstance(X, torch.Tensor):
         raise TypeError(
             "Images must be NumPy arrays with the channels last. Got a torch tensor "
             f"of shape {tuple(X.shape)}. Pass X.permute(0, 2, 3, 1).cpu().numpy() for "
             "NCHW images, X.cpu().numpy() for feature rows."
         )
-    ndim = np.ndim(X) if hasattr(X, "shape") else None
-    if ndim is not None and ndim > 4:
+    ndim = np.ndim(X) if hasattr(X, "shape") else 0
+    if ndim > 4:
         raise ValueError(
             "Images must be of shape (n_samples, height, width, n_channels). "
-            f"Got an array of {ndim} dimensions. Volumes and videos are not images: "
-            "pass their slices or frames."
+            f"Got an array of {ndim} dimensions. Volumes and videos are not "
+            "supported: pass their slices or frames."
         )
-    if ndim is not None and ndim > 2:
-        _check_kind(np.asanyarray(X).dtype)
+    if ndim > 2:
+        _check_dtype(np.asanyarray(X).dtype)
     return check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=are_rows)
 
 
@@ -82,40 +164,36 @@ def _resolve_shape(X: np.ndarray, image_shape: object) -> tuple[int, int, int]:
                 f"{np.prod(shape)}. Correct `image_shape`, or pass unflattened images."
             )
         return shape
-    held = (*X.shape[1:], 1)[:3]
-    if X.ndim == 4 and looks_channels_first(held):
+    shape_of_array = (*X.shape[1:], 1)[:3]
+    if X.ndim == 4 and looks_channels_first(shape_of_array):
         raise ValueError(
             "Images must have their channels last: (n_samples, height, width, "
             f"n_channels). Got shape {X.shape}, which looks like channels first. "
             "Pass X.transpose(0, 2, 3, 1)."
         )
-    shape = check_image_shape(held)
+    shape = check_image_shape(shape_of_array)
     if image_shape is not None and check_image_shape(image_shape) != shape:
         raise ValueError(
-            f"`image_shape` must be that of the images. Got {image_shape} for images "
-            f"of {shape}. Leave it out (flattened rows and files need it), or resize "
-            "them."
+            f"`image_shape` must be the shape of the images. Got {image_shape} for "
+            f"images of shape {shape}. Leave it out (only flattened rows and files "
+            "need it), or resize the images."
         )
     return shape
 
 
-def looks_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether (height, width, n_channels) is rather (n_channels, height, width)."""
-    return shape[0] in (1, 3, 4) and shape[2] >= MIN_SIDE
-
-
-def check_values(X: np.ndarray) -> None:
-    """Refuse images that are neither uint8 nor floating in [0, 1]."""
+def _check_values(X: np.ndarray) -> None:
+    """Check that images are uint8, or floating in [0, 1]."""
     if X.dtype == np.uint8:
         return
-    _check_kind(X.dtype)
-    # One pass, block by block: the array may be a map of a file larger than memory.
+    _check_dtype(X.dtype)
+    # In chunks: the array may be a memory map of a file larger than the memory.
     low, high = np.inf, -np.inf
-    for rows in _blocks(len(X), X[:1].nbytes):
-        part_low, part_high = X[rows].min(), X[rows].max()
+    for rows in chunks(len(X), (*X.shape[1:], 1)):
+        part = X[rows[0] : rows[-1] + 1]
+        part_low, part_high = float(part.min()), float(part.max())
         if not (np.isfinite(part_low) and np.isfinite(part_high)):
-            _raise_not_finite(X, rows)
-        low, high = min(low, float(part_low)), max(high, float(part_high))
+            _raise_not_finite(part, int(rows[0]))
+        low, high = min(low, part_low), max(high, part_high)
     if low < 0 or high > 1:
         raise ValueError(
             "Floating-point images must lie in [0, 1]. "
@@ -125,46 +203,20 @@ def check_values(X: np.ndarray) -> None:
         )
 
 
-def _check_kind(dtype: np.dtype) -> None:
+def _check_dtype(dtype: np.dtype) -> None:
     if dtype != np.uint8 and dtype.kind != "f":
         raise ValueError(
             "Images must be uint8 in [0, 255] or floating in [0, 1]. "
             f"Got dtype {dtype}. Pass X.astype(np.uint8) for values in [0, 255], "
-            "or (X / X.max()).astype(np.float32) for wider ones."
+            "or (X / X.max()).astype(np.float32) for a larger range."
         )
 
 
-def content_hash(
-    take: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], dtype: np.dtype
-) -> str:
-    """Return a hash of rows that `take` gives by number, and of shape and dtype."""
-    digest = hashlib.blake2b(repr((shape, dtype.str)).encode(), digest_size=16)
-    for rows in _blocks(shape[0], int(np.prod(shape[1:])) * dtype.itemsize):
-        part = np.ascontiguousarray(take(np.arange(rows.start, rows.stop)))
-        digest.update(part.data)
-    return digest.hexdigest()
-
-
-def _blocks(n_rows: int, bytes_a_row: int) -> Iterator[slice]:
-    """Yield slices of rows, each of some megabytes."""
-    size = max(1, BYTES_A_BLOCK // max(bytes_a_row, 1))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def as_uint8(image: np.ndarray) -> np.ndarray:
-    """Return one image, uint8 or floating in [0, 1], as uint8."""
-    check_values(image[None])
-    if image.dtype == np.uint8:
-        return image
-    return np.rint(image.astype(np.float64) * 255).astype(np.uint8)
-
-
-def _raise_not_finite(X: np.ndarray, rows: slice) -> None:
-    finite = np.isfinite(X[rows].reshape(len(X[rows]), -1)).all(axis=1)
-    row = int(np.flatnonzero(~finite)[0]) + rows.start
-    what = "NaN" if np.isnan(X[row]).any() else "infinity"
+def _raise_not_finite(part: np.ndarray, first_row: int) -> None:
+    is_finite = np.isfinite(part.reshape(len(part), -1)).all(axis=1)
+    row = int(np.flatnonzero(~is_finite)[0])
+    value = "NaN" if np.isnan(part[row]).any() else "infinity"
     raise ValueError(
-        f"Images must not contain NaN or infinity. Got {what} in row {row}. Replace "
-        "such pixels, or leave the image out."
+        f"Images must not contain NaN or infinity. Got {value} in row "
+        f"{row + first_row}. Replace such pixels, or leave the image out."
     )

@@ -1,4 +1,4 @@
-"""Images in a torch data set of the map style, one item each."""
+"""Images in a map-style torch data set."""
 
 from __future__ import annotations
 
@@ -10,29 +10,38 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, Subset
 
-from gansampler.images._arrays import as_uint8, looks_channels_first
-from gansampler.images._decode import MODE_OF_CHANNELS, to_array
-from gansampler.images._lazy import LazyImages
-from gansampler.images._shapes import check_image_shape
+from gansampler.images._arrays import (
+    as_uint8,
+    check_image_shape,
+    looks_channels_first,
+)
+from gansampler.images._batches import chunks, content_hash
+from gansampler.images._decode import CHANNEL_MODES, to_array, warn_if_dark
+from gansampler.images._lazy import LazyReader
 
-__all__ = ["DatasetReader", "read_labels"]
-
-ITEMS_A_READ = 64
+__all__ = ["DatasetReader"]
 
 
-class DatasetReader:
-    """Read the item at a position as uint8, and remember its label.
+class DatasetReader(LazyReader):
+    """Read the items of a data set as uint8 images, and keep their labels.
+
+    A single thread reads, because data sets need not support several.
 
     Parameters
     ----------
     dataset : Dataset
-        Of the map style. Its items are pairs of an image and a label, or images.
+        Map-style data set. Its items are pairs (image, label), or images.
     image_shape : tuple of (height, width, n_channels) or None
-        None takes the shape of the first item.
+        Shape that the images are brought to; None: the shape of the first item.
     resize : {"crop", "stretch", "pad"}
+        How images of another size are brought to `image_shape`.
+    cache : bool
+        Whether decoded images stay in memory.
     """
 
-    def __init__(self, dataset: Dataset, image_shape: object, resize: str) -> None:
+    def __init__(
+        self, dataset: Dataset, image_shape: object, resize: str, *, cache: bool
+    ) -> None:
         if not hasattr(dataset, "__len__"):
             raise TypeError(
                 "A torch data set must have __len__ and __getitem__. "
@@ -42,23 +51,20 @@ class DatasetReader:
         if n_items == 0:
             raise ValueError(
                 "A torch data set must hold at least one image. Got one of length 0. "
-                "Look at its folder, split or filter."
+                "Check its folder, split or filter."
             )
         self.dataset, self.resize = dataset, resize
-        self.rows = np.arange(n_items)
         self._labels: dict[int, Any] = {}
         if image_shape is None:
             image = _image_of(dataset[0], 0)
-            shape = _natural_shape(image)
-        else:
-            shape = check_image_shape(image_shape)
-        self.shape = check_image_shape(shape)
+            image_shape = _shape_of(image)
+            if isinstance(image, Image.Image):
+                warn_if_dark([image], stacklevel=3)
+        shape = check_image_shape(image_shape)
+        super().__init__(np.arange(n_items), shape, n_threads=1, cache=cache)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __call__(self, position: int) -> np.ndarray:
-        """Return the image as uint8 of shape (height, width, n_channels)."""
+    def read(self, position: int) -> np.ndarray:
+        """Return an image as uint8 of shape (height, width, n_channels)."""
         try:
             item = self.dataset[position]
         except Exception as error:
@@ -68,8 +74,7 @@ class DatasetReader:
             self._labels[position] = item[1]
         image = _image_of(item, position)
         if not isinstance(image, Image.Image) and image.shape != self.shape:
-            mode = MODE_OF_CHANNELS.get(self.shape[2])
-            if image.shape[2] not in MODE_OF_CHANNELS or mode is None:
+            if {image.shape[2], self.shape[2]} - CHANNEL_MODES.keys():
                 raise ValueError(
                     "Items of a data set must be of one shape, unless they have 1, 3 "
                     f"or 4 channels. Item {position} is of {image.shape}, not of "
@@ -77,62 +82,51 @@ class DatasetReader:
                 )
             image = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
         if isinstance(image, Image.Image):
-            # Upright is made in place, and the item is the data set's own.
+            # `to_array` changes the image, which belongs to the data set.
             return to_array(image.copy(), self.shape, self.resize)
         return image
 
-    def path(self, position: int) -> None:
-        """Items have no path."""
-
-    def label(self, position: int) -> Any:
-        """Return the label of an item that was read."""
-        if position not in self._labels:
+    def labels(self, positions: np.ndarray) -> np.ndarray:
+        """Return the labels that the data set lists, or else those of its items."""
+        listed = _listed_labels(self.dataset)
+        if listed is not None:
+            return np.asarray([listed[position] for position in positions])
+        new = np.array([p for p in positions if p not in self._labels], dtype=np.intp)
+        for rows in chunks(len(new), self.shape):
+            self.take(new[rows])
+        missing = [position for position in new if position not in self._labels]
+        if missing:
             raise ValueError(
-                "Items of a torch data set must be pairs (image, label) where no `y` "
-                f"is passed. Item {position} has no label. Pass `y`, or a data set "
-                "with labels."
+                "Items of a torch data set must be pairs (image, label) if `y` is not "
+                f"passed. Item {missing[0]} has no label. Pass `y`, or a data set with "
+                "labels."
             )
-        return _plain(self._labels[position])
+        return np.asarray([_to_python(self._labels[p]) for p in positions])
 
-    def unread(self, positions: np.ndarray) -> np.ndarray:
-        """Return those positions whose label is not known yet."""
-        return np.array([p for p in positions if p not in self._labels], dtype=np.intp)
-
-
-def read_labels(
-    reader: DatasetReader, lazy: LazyImages, positions: np.ndarray
-) -> np.ndarray:
-    """Return labels as the data set lists them, or else by reading the items."""
-    known = _listed_labels(reader.dataset)
-    if known is not None:
-        return np.asarray([known[position] for position in positions])
-    unread = reader.unread(positions)
-    for start in range(0, len(unread), ITEMS_A_READ):
-        lazy.take(unread[start : start + ITEMS_A_READ])
-    return np.asarray([reader.label(position) for position in positions])
+    def fingerprint(self, positions: np.ndarray) -> str:
+        """Return a hash of the images at some positions."""
+        return content_hash(self.take, positions, self.shape, self.dtype)
 
 
 def _listed_labels(dataset: Any) -> list[Any] | None:
-    """Labels as torchvision's data sets list them, and torch's subsets of these."""
+    """Return the attribute `targets` of a data set, which may be inside a `Subset`."""
     if isinstance(dataset, Subset):
         labels = _listed_labels(dataset.dataset)
         return None if labels is None else [labels[i] for i in dataset.indices]
     targets = getattr(dataset, "targets", None)
     if targets is None or getattr(dataset, "target_transform", None) is not None:
         return None
-    labels = [_plain(label) for label in targets]
+    labels = [_to_python(label) for label in targets]
     return labels if len(labels) == len(dataset) else None
 
 
-def _plain(label: Any) -> Any:
-    """Return a tensor's or a NumPy scalar's value as Python's own."""
-    if isinstance(label, (torch.Tensor, np.generic)):
-        return label.tolist()
-    return label
+def _to_python(label: Any) -> Any:
+    """Return the value of a tensor or a NumPy scalar as a Python object."""
+    return label.tolist() if isinstance(label, torch.Tensor | np.generic) else label
 
 
 def _image_of(item: Any, position: int) -> Any:
-    """Return the image of an item: of PIL, or as uint8 of shape (h, w, c)."""
+    """Return the image of an item as a PIL image, or as uint8 of shape (h, w, c)."""
     image = item[0] if isinstance(item, (tuple, list)) and item else item
     if isinstance(image, Image.Image):
         return image
@@ -165,13 +159,13 @@ def _image_of(item: Any, position: int) -> Any:
         return np.ascontiguousarray(as_uint8(image))
     except ValueError as error:
         error.add_note(
-            f"It is item {position} of the torch data set: leave a Normalize out of "
+            f"This is item {position} of the torch data set. Remove Normalize from "
             "its transform."
         )
         raise
 
 
-def _natural_shape(image: Any) -> tuple[int, ...]:
+def _shape_of(image: Any) -> tuple[int, ...]:
     if not isinstance(image, Image.Image):
         return image.shape
     n_channels = {"1": 1, "L": 1, "RGBA": 4}.get(image.mode, 3)

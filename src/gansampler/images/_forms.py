@@ -1,4 +1,4 @@
-"""Which form an input has: an array, paths, a frame with paths, or a data set."""
+"""The form of an input: an array, paths, a data frame with paths, or a data set."""
 
 from __future__ import annotations
 
@@ -13,42 +13,57 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from gansampler._validation import is_missing, nearest_name
 
-__all__ = ["Form", "find_form", "is_missing", "stack_images"]
+__all__ = ["Form", "find_form", "stack_images"]
 
 FormName = Literal["array", "paths", "frame", "dataset"]
 TEXT_KINDS = "OUST"
 
 
 class Form(NamedTuple):
-    """An input, and how it is to be read."""
+    """An input, its form, and how it is read."""
 
     name: FormName
-    # An array-like, a list of path entries, or the data set.
+    # An array-like, a list of paths, or the data set.
     data: Any
-    # The column of a frame that holds the paths.
+    # The column of a data frame that holds the paths.
     path_column: Any = None
-    # Whether an "array" is a list of images yet to be stacked.
+    # Whether an "array" is a list of images that have to be stacked.
     is_separate: bool = False
 
 
 def find_form(X: Any, path_column: object = None) -> Form:
-    """Return the form of an input; refuse what has none.
+    """Return the form of an input.
 
     Parameters
     ----------
     X : array-like, list, Series, data frame or Dataset
+        The input.
     path_column : column name or None
-        Used for data frames only.
+        Column of a data frame that holds paths. Ignored for other inputs.
 
     Returns
     -------
     form : Form
+        Named tuple of the form's `name` ("array", "paths", "frame" or "dataset"), the
+        `data`, the `path_column`, and `is_separate`, which says whether `data` is a
+        list of images that have to be stacked.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `X` has none of these forms.
+
+    Examples
+    --------
+    >>> from gansampler.images import find_form
+    >>> find_form(["a.png", "b.png"]).name
+    'paths'
     """
     if isinstance(X, (IterableDataset, DataLoader)):
         kind = type(X).__name__
         raise TypeError(
             "A torch data set must be of the map style, with __len__ and __getitem__. "
-            f"Got {kind}, whose items have no number. Pass the data set of a loader "
+            f"Got {kind}, whose items have no index. Pass the data set of a loader "
             "(loader.dataset), or write the items to files and pass their paths."
         )
     if isinstance(X, Dataset):
@@ -64,7 +79,7 @@ def find_form(X: Any, path_column: object = None) -> Form:
             "Pass a list; gansampler.datasets.load_image_folder(folder, "
             "image_size=None, as_paths=True) makes it from a folder."
         )
-    # Sparse matrices, some of which are mappings, have scikit-learn's own message.
+    # Some sparse matrices are mappings. They get the message of scikit-learn.
     if isinstance(X, (Iterator, Mapping, Set)) and not hasattr(X, "shape"):
         raise TypeError(
             "`X` must be an array, a list, a Series, a data frame or a torch data set. "
@@ -102,7 +117,7 @@ def _check_lengths(rows: list[Any]) -> None:
         n_values = len(entry) if isinstance(entry, Sequence) else 0
         if n_values != len(rows[0]):
             raise ValueError(
-                "The rows of a nested list must be of one length. Row 0 is of length "
+                "The rows of a nested list must have the same length. Row 0 has length "
                 f"{len(rows[0])}, row {row} of {n_values}. Resize the images, or give "
                 "each row all of its features."
             )
@@ -113,7 +128,7 @@ def _is_path(entry: object) -> bool:
 
 
 def _entries(X: Any) -> list[Any] | None:
-    """Return what a one-dimensional holder of objects holds; None for others."""
+    """Return the entries of a list, a Series or a column; None for other inputs."""
     if isinstance(X, (list, tuple)):
         return list(X)
     kind = getattr(getattr(X, "dtype", None), "kind", "O")
@@ -139,10 +154,10 @@ def _form_of_frame(X: Any, path_column: object) -> Form:
             return Form("array", X)
         if len(names) > 1:
             raise ValueError(
-                "With a data frame of several columns, `path_column` must name the one "
-                f"that holds the paths of the images. Got None; the columns {texts} "
-                f"hold text. Pass path_column={texts[0]!r}, for instance; a frame of "
-                "feature rows must hold numbers only."
+                "With a data frame of several columns, `path_column` must name the "
+                "column that holds the paths of the images. Got None; the columns "
+                f"{texts} hold text. Pass path_column={texts[0]!r}, for instance; a "
+                "frame of feature rows must hold numbers only."
             )
         path_column = texts[0]
     if path_column not in names:
@@ -172,7 +187,30 @@ def _checked_paths(entries: list[Any]) -> list[Any]:
 
 
 def stack_images(entries: list[Any]) -> np.ndarray:
-    """Make one array of separate images of one shape."""
+    """Stack separate images of one shape into one array.
+
+    Parameters
+    ----------
+    entries : list of ndarray or Image
+        Images of one shape.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, ...)
+        The images in order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the shapes differ, or if an entry is missing or a path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gansampler.images import stack_images
+    >>> stack_images([np.zeros((8, 8)), np.ones((8, 8))]).shape
+    (2, 8, 8)
+    """
     for row, entry in enumerate(entries):
         if _is_path(entry) or is_missing(entry):
             raise TypeError(
@@ -186,6 +224,6 @@ def stack_images(entries: list[Any]) -> np.ndarray:
             raise ValueError(
                 "Images in a list must be of one shape. Row 0 is of shape "
                 f"{images[0].shape}, row {row} of {image.shape}. Resize them; or pass "
-                "paths, whose images are fit to `image_shape`."
+                "paths, whose images are resized to `image_shape`."
             )
     return np.stack(images)

@@ -1,4 +1,4 @@
-"""Pictures of what a translator did and how its training went (needs matplotlib)."""
+"""Plots of translations and of training histories (requires matplotlib)."""
 
 from gansampler.inspection._plots import plot_history, plot_translations
 

@@ -1,4 +1,4 @@
-"""Figures made of arrays and histories, not of samplers."""
+"""Figures of image arrays and of training histories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_history", "plot_translations"]
 
-# What a record of a history holds beside losses.
+# Entries of a history record that are not losses.
 NOT_LOSSES = {"epoch", "n_steps", "seconds", "images_per_second", "lr"}
 
 
@@ -27,30 +27,33 @@ def plot_translations(
     n_columns: int = 8,
     titles: Sequence[str] = ("real source", "synthetic target", "real target"),
 ) -> Figure:
-    """Show source images above their translations above real target images.
+    """Plot source images, their translations and real target images in three rows.
 
     Parameters
     ----------
     source : array-like of shape (n_samples, height, width, n_channels)
-        Real images; uint8, or floating in [0, 1]. Of one or three channels; more are
-        shown by their mean.
+        Real images, uint8 in [0, 255] or floating in [0, 1]. Images that have neither
+        one nor three channels are shown as the mean of their channels.
     translated : array-like of the shape of `source`
-        ``translated[i]`` was made from ``source[i]``.
+        Translation of each image of `source`.
     target : array-like of shape (n_target, height, width, n_channels), default=None
-        Real images of the class that was made.
+        Real images of the target class.
     n_columns : int, default=8
-        Images a row.
+        Number of images per row.
     titles : sequence of str
-        Of the rows.
+        Title of each row.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
+        The figure.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
+    ValueError
+        If `source` and `translated` differ in length, or if the data are not images.
 
     Examples
     --------
@@ -61,15 +64,15 @@ def plot_translations(
     >>> len(figure.axes)
     8
     """
-    rows = [_drawable(domain) for domain in (source, translated)]
+    rows = [_to_plottable(domain) for domain in (source, translated)]
     if len(rows[0]) != len(rows[1]):
         raise ValueError(
             "Each translation needs its source. Got "
-            f"{len(rows[0])} sources and {len(rows[1])} translations. Take "
-            "X_resampled[sampler.sample_indices_[sampler.is_synthetic_]] as sources."
+            f"{len(rows[0])} sources and {len(rows[1])} translations. Pass "
+            "X_resampled[sampler.sample_indices_[sampler.is_synthetic_]] as `source`."
         )
     if target is not None:
-        rows.append(_drawable(target))
+        rows.append(_to_plottable(target))
     n_columns = min(n_columns, max(len(row) for row in rows))
     figure = _new_figure(1.1 * n_columns + 0.3, 1.2 * len(rows))
     axes = figure.subplots(len(rows), n_columns, squeeze=False)
@@ -86,16 +89,17 @@ def plot_translations(
 
 
 def plot_history(history: Sequence[dict[str, Any]]) -> Figure:
-    """Draw every loss of a ``history_`` over the epochs.
+    """Plot every loss of a training history against the epochs.
 
     Parameters
     ----------
     history : list of dict
-        As a fitted translator or classifier holds it.
+        The attribute ``history_`` of a fitted translator or classifier.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
+        The figure.
 
     Raises
     ------
@@ -113,8 +117,8 @@ def plot_history(history: Sequence[dict[str, Any]]) -> Figure:
     """
     if not history:
         raise ValueError(
-            "A history to be drawn must hold at least one epoch. Got an empty one. "
-            "Fit with n_epochs of 1 or more."
+            "`history` must have at least one epoch. Got an empty history. Fit with "
+            "n_epochs of 1 or more."
         )
     figure = _new_figure(7, 4)
     from matplotlib.ticker import MaxNLocator
@@ -132,11 +136,11 @@ def plot_history(history: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _drawable(X: npt.ArrayLike) -> np.ndarray:
+def _to_plottable(X: npt.ArrayLike) -> np.ndarray:
     images = ImageSequence(X)
     if not images.is_image:
         raise ValueError(
-            "Only images can be shown: (n_samples, height, width, n_channels). Got "
+            "Images must have the shape (n_samples, height, width, n_channels). Got "
             f"feature rows of {images.n_channels} values. Reshape flattened images."
         )
     array = images.take(np.arange(len(images)))
@@ -151,7 +155,7 @@ def _new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "Plots need matplotlib, which is not installed. "
+            "Plots require matplotlib, which is not installed. "
             "Install it with: pip install 'gansampler[plots]'"
         ) from error
     return Figure(figsize=(width, height), layout="constrained", dpi=150)
