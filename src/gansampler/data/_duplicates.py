@@ -231,6 +231,7 @@ def warn_near_duplicates(X_train: ImageSequence, X_test: ImageSequence) -> None:
     >>> from gansampler.images import ImageSequence
     >>> images = ImageSequence(make_lesions(6, random_state=0)[0])
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     warn_near_duplicates(images.subset([0, 1, 2]), images.subset([3, 1]))
     >>> str(caught[0].message).split(",")[0]
     '1 of 2 validation images are near-duplicates of training images'

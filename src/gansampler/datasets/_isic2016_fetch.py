@@ -41,7 +41,7 @@ _SHA256 = {
 _MAX_NAMED = 5
 
 # The "size" in bytes and the "sha256" of a file.
-Sum = dict[str, Any]
+FileRecord = dict[str, Any]
 
 
 def fetch_isic2016(
@@ -176,26 +176,26 @@ def _fetch_split(
     truth = root / f"{stem}_GroundTruth.csv"
     folder = root / f"{stem}_Data"
     archive = root / f"{stem}_Data.zip"
-    is_lacking = {
+    is_missing = {
         truth: not truth.exists(),
         archive: not (folder.exists() or archive.exists()),
     }
-    lacking = [path for path, lacks in is_lacking.items() if lacks]
-    if lacking and not download_if_missing:
-        raise _absent(lacking, "`download_if_missing` is False")
+    missing = [path for path, is_absent in is_missing.items() if is_absent]
+    if missing and not download_if_missing:
+        raise _missing_files(missing, "`download_if_missing` is False")
     downloaded = {}
-    if truth in lacking:
-        downloaded[truth.name] = _fetch(truth, lacking, n_retries, delay)
-    names = _check_truth(truth, split, truth in lacking)
-    if archive in lacking:
-        downloaded[archive.name] = _fetch(archive, lacking, n_retries, delay)
+    if truth in missing:
+        downloaded[truth.name] = _fetch(truth, missing, n_retries, delay)
+    names = _check_truth(truth, split, truth in missing)
+    if archive in missing:
+        downloaded[archive.name] = _fetch(archive, missing, n_retries, delay)
     if not folder.exists():
-        sums = _unpack(archive, names, folder, archive in lacking)
+        records = _unpack(archive, names, folder, archive in missing)
     else:
         load_isic2016(root, split=split, as_paths=True)  # checks for missing images
-        sums = {name: _sum(folder / name) for name in names}
-    files = {f"{folder.name}/{name}": known for name, known in sums.items()}
-    _write_manifest(manifest, files | {truth.name: _sum(truth)}, downloaded)
+        records = {name: _record_of(folder / name) for name in names}
+    files = {f"{folder.name}/{name}": known for name, known in records.items()}
+    _write_manifest(manifest, files | {truth.name: _record_of(truth)}, downloaded)
 
 
 def _check_attempts(n_retries: object, delay: object) -> None:
@@ -211,30 +211,34 @@ def _check_attempts(n_retries: object, delay: object) -> None:
         )
 
 
-def _fetch(path: Path, lacking: list[Path], n_retries: int, delay: float) -> Sum:
+def _fetch(path: Path, missing: list[Path], n_retries: int, delay: float) -> FileRecord:
     try:
         download(_ADDRESS + path.name, path, n_retries=n_retries, delay=delay)
     except OSError as error:
-        still_lacking = [p for p in lacking if not p.exists()]
-        raise _absent(still_lacking, f"downloading {path.name}: {error}") from error
-    known = _sum(path)
+        still_missing = [p for p in missing if not p.exists()]
+        raise _missing_files(
+            still_missing, f"downloading {path.name}: {error}"
+        ) from error
+    known = _record_of(path)
     expected = _SHA256.get(path.name, known["sha256"])
     if known["sha256"] != expected:
-        raise _refused(path, f"its SHA-256 is {known['sha256']}, not {expected}", True)
+        raise _wrong_file(
+            path, f"its SHA-256 is {known['sha256']}, not {expected}", True
+        )
     return known
 
 
-def _absent(lacking: list[Path], reason: str) -> OSError:
-    addresses = " and ".join(_ADDRESS + path.name for path in lacking)
+def _missing_files(missing: list[Path], reason: str) -> OSError:
+    addresses = " and ".join(_ADDRESS + path.name for path in missing)
     return OSError(
-        f"The ISIC 2016 data are not in {lacking[0].parent} and could not be fetched "
+        f"The ISIC 2016 data are not in {missing[0].parent} and could not be fetched "
         f"({reason}). Call again with a connection, which resumes the download; "
         f"or download by hand {addresses} and put "
-        f"{'it' if len(lacking) == 1 else 'them'}, as downloaded, into that folder."
+        f"{'it' if len(missing) == 1 else 'them'}, as downloaded, into that folder."
     )
 
 
-def _refused(path: Path, reason: object, was_downloaded: bool) -> OSError:
+def _wrong_file(path: Path, reason: object, was_downloaded: bool) -> OSError:
     if was_downloaded:
         path.unlink(missing_ok=True)
     remedy = (
@@ -252,10 +256,10 @@ def _check_truth(truth: Path, split: str, was_downloaded: bool) -> list[str]:
     try:
         stems, labels = read_ground_truth(truth)
     except ValueError as error:
-        raise _refused(truth, f"it is not: {error}", was_downloaded) from error
+        raise _wrong_file(truth, f"it is not: {error}", was_downloaded) from error
     counts = len(set(stems)), labels.count("malignant")
     if counts != _COUNTS[split]:
-        raise _refused(
+        raise _wrong_file(
             truth,
             f"it lists {counts[0]} images, {counts[1]} of them malignant, instead of "
             f"{_COUNTS[split][0]} and {_COUNTS[split][1]}; load_isic2016 loads parts",
@@ -263,30 +267,30 @@ def _check_truth(truth: Path, split: str, was_downloaded: bool) -> list[str]:
         )
     strange = [stem for stem in stems if not re.fullmatch(r"[\w-]+", stem)]
     if strange:
-        raise _refused(truth, f"it names an image {strange[0]!r}", was_downloaded)
+        raise _wrong_file(truth, f"it names an image {strange[0]!r}", was_downloaded)
     return [f"{stem}.jpg" for stem in stems]
 
 
 def _unpack(
     archive: Path, names: list[str], folder: Path, was_downloaded: bool
-) -> dict[str, Sum]:
+) -> dict[str, FileRecord]:
     try:
-        sums = unpack_images(archive, names, folder)
+        records = unpack_images(archive, names, folder)
     except ValueError as error:
-        raise _refused(archive, error, was_downloaded) from error
+        raise _wrong_file(archive, error, was_downloaded) from error
     if was_downloaded:
         archive.unlink()
-    return sums
+    return records
 
 
-def _sum(path: Path) -> Sum:
+def _record_of(path: Path) -> FileRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"size": file.tell(), "sha256": digest}
 
 
 def _write_manifest(
-    manifest: Path, files: dict[str, Sum], downloaded: dict[str, Sum]
+    manifest: Path, files: dict[str, FileRecord], downloaded: dict[str, FileRecord]
 ) -> None:
     content = {
         "files": files,
@@ -310,7 +314,7 @@ def _check_files(root: Path, manifest: Path) -> None:
     changed = [
         name
         for name, was in known.items()
-        if not (root / name).is_file() or _sum(root / name) != was
+        if not (root / name).is_file() or _record_of(root / name) != was
     ]
     if changed:
         named = ", ".join(changed[:_MAX_NAMED])

@@ -184,6 +184,7 @@ def warn_if_dark(
     >>> from gansampler.images import warn_if_dark
     >>> image = Image.fromarray(np.full((8, 8), 4000, dtype=np.uint16))
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     warn_if_dark([image])
     >>> "largest value found is 4000" in str(caught[0].message)
     True

@@ -117,7 +117,7 @@ def _check_lengths(rows: list[Any]) -> None:
         n_values = len(entry) if isinstance(entry, Sequence) else 0
         if n_values != len(rows[0]):
             raise ValueError(
-                "The rows of a nested list must have the same length. Row 0 has length "
+                "The rows of a nested list must have one length. Row 0 is of length "
                 f"{len(rows[0])}, row {row} of {n_values}. Resize the images, or give "
                 "each row all of its features."
             )
