@@ -86,7 +86,9 @@ def test_interrupted_equals_uninterrupted(tmp_path, whole, crash):
 def test_a_finished_run_is_not_trained_again(tmp_path, whole):
     trainer(tmp_path).fit(LineTask(), n_epochs=3)
     task = LineTask()
-    history = trainer(tmp_path).fit(task, n_epochs=3)
+    (run,) = tmp_path.iterdir()
+    with pytest.warns(CheckpointWarning, match=rf"finished .* {run.name}.* not trained"):
+        history = trainer(tmp_path).fit(task, n_epochs=3)
     assert task.visited == []
     assert (task.net.weight.item(), without_times(history)) == whole
 
@@ -193,7 +195,7 @@ def test_max_time_goes_on_where_it_stopped(tmp_path, whole):
         if not caught:
             break
         n_stops += 1
-        assert "the same call goes on from here" in str(caught[0].message)
+        assert "Make the same call again" in str(caught[0].message)
     assert n_stops >= 2
     assert task.net.weight.item() == whole[0]
     assert without_times(history) == whole[1]
@@ -273,7 +275,7 @@ def test_a_disk_that_fills_up_leaves_the_earlier_checkpoint(
         real(*args)
 
     monkeypatch.setattr(_checkpoint, "save_model", fill)
-    with pytest.raises(CheckpointError, match=r"No space left.*whole"):
+    with pytest.raises(CheckpointError, match=r"No space left.*undamaged"):
         trainer(tmp_path).fit(LineTask(), n_epochs=3)
     assert [path.name[-13:-12] for path in files_of(tmp_path)] == ["2", "3"]
     task = LineTask()

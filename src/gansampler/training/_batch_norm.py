@@ -1,0 +1,79 @@
+"""Batch normalisation with the statistics of the whole batch, in several processes.
+
+torch.nn.SyncBatchNorm does the same, and only on GPUs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gansampler.training._process_group import ProcessGroup
+
+__all__ = ["synchronised_batch_norm"]
+
+
+@contextlib.contextmanager
+def synchronised_batch_norm(
+    modules: Iterable[nn.Module], group: ProcessGroup
+) -> Iterator[None]:
+    """Let the batch normalisation of networks use the statistics of all processes."""
+    layers = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and type(layer).forward is _BatchNorm.forward
+    ]
+    if group.world_size == 1:
+        layers = []
+    for layer in layers:
+        layer.forward = partial(_forward, layer, group)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("forward", None)
+
+
+def _forward(
+    layer: _BatchNorm, group: ProcessGroup, input: torch.Tensor
+) -> torch.Tensor:
+    uses_batch_statistics = layer.training or layer.running_mean is None
+    if not uses_batch_statistics:
+        return _BatchNorm.forward(layer, input)
+    layer._check_input_dim(input)
+    dims = [0, *range(2, input.dim())]
+    x = input if input.dtype == torch.float64 else input.float()
+    mean = group.mean_with_gradient(x.mean(dims, keepdim=True))
+    centred = x - mean
+    # In two passes: the mean of squares minus the squared mean is inexact.
+    variance = group.mean_with_gradient(centred.square().mean(dims, keepdim=True))
+    if layer.training and layer.running_mean is not None:
+        n = group.world_size * x.numel() // x.shape[1]
+        _update_running_statistics(layer, mean.detach(), variance.detach(), n)
+    output = centred * torch.rsqrt(variance + layer.eps)
+    if layer.affine:
+        shape = mean.shape
+        output = output * layer.weight.view(shape) + layer.bias.view(shape)
+    return output.to(input.dtype)
+
+
+def _update_running_statistics(
+    layer: _BatchNorm, mean: torch.Tensor, variance: torch.Tensor, n: int
+) -> None:
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    assert layer.num_batches_tracked is not None
+    with torch.no_grad():
+        layer.num_batches_tracked += 1
+        factor = layer.momentum
+        if factor is None:
+            factor = 1.0 / float(layer.num_batches_tracked)
+        unbiased = variance * (n / max(n - 1, 1))
+        layer.running_mean.lerp_(mean.flatten().to(layer.running_mean.dtype), factor)
+        layer.running_var.lerp_(unbiased.flatten().to(layer.running_var.dtype), factor)
