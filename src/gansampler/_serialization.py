@@ -218,8 +218,9 @@ def content_hash(value: Any) -> str:
 
     Functions and classes that can be imported count by their name. Other ones, such
     as lambdas and those of a script, count by their code and by all that they refer
-    to. A network counts by its class, its `repr` and its state dict; a random state by
-    its state. A value that cannot be pickled counts by the name of its class.
+    to. A network counts by the classes and settings of its parts and its state dict; a
+    random state by its state. A value that cannot be pickled counts by the name of its
+    class.
     """
     buffer = io.BytesIO()
     try:
@@ -249,7 +250,8 @@ class _ContentPickler(cloudpickle.Pickler):
         if isinstance(value, torch.Tensor):
             return "tensor", _checksum({"": value}, "")
         if isinstance(value, torch.nn.Module):
-            return "module", type(value), repr(value), value.state_dict()
+            parts = [(type(part), _settings(part)) for part in value.modules()]
+            return "module", parts, value.state_dict()
         if isinstance(value, CodeType):
             return "code", value.co_code, *value.co_consts, *value.co_names
         if not isinstance(value, type) and hasattr(value, "get_params"):
@@ -260,6 +262,16 @@ class _ContentPickler(cloudpickle.Pickler):
             return "seen", self._seen[id(value)]
         self._seen[id(value)] = len(self._seen)
         return _parts_of_class(value) if isinstance(value, type) else _parts(value)
+
+
+def _settings(module: torch.nn.Module) -> dict[str, Any]:
+    """Return the plain public attributes of a module, such as a kernel size."""
+    kinds = str | int | float | tuple | None
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, kinds) and name != "training" and name[0] != "_"
+    }
 
 
 def _is_importable(value: type | FunctionType) -> bool:

@@ -130,8 +130,9 @@ class Checkpoints:
                     )
                 return Snapshot(packed["run"], tensors)
             except FileNotFoundError:
-                # Another process has removed it, because there are newer ones.
-                return self.read_latest()
+                # Another process has removed it, perhaps because there are newer ones.
+                if self._files()[-1:] > [path]:
+                    return self.read_latest()
             except (ModelFileError, OSError, LookupError, ValueError) as error:
                 warnings.warn(
                     f"A checkpoint cannot be used and is skipped. {error} The one "

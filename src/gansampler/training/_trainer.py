@@ -306,9 +306,12 @@ class Trainer(NearestNameMixin, BaseEstimator):
             fabric.autocast(),
         ):
             module.eval()
+            # As in a callback of a run with "64-true", whatever this trainer has.
+            is_double = any(p.dtype == torch.float64 for p in module.parameters())
 
             def compute(rows: np.ndarray) -> np.ndarray:
-                return decode(module(to_device(fabric, encode(rows))).cpu())
+                batch = to_device(fabric, encode(rows))
+                return decode(module(batch.double() if is_double else batch).cpu())
 
             size = batch_size_for(fabric.device, n_pixels)
             return map_rows(compute, n_samples, size, group)
