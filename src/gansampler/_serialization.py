@@ -62,8 +62,8 @@ def save_model(
     path = Path(path).expanduser()
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"The folder of a model file must exist. Got {str(path)!r}, and there is "
-            f"no folder {str(path.parent)!r}. Create it first."
+            f"A model must be saved into an existing folder. Got {str(path)!r}, and "
+            f"{str(path.parent)!r} is no folder. Create it first."
         )
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -122,7 +122,9 @@ def load_model(
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"There is no saved {kind} at {path}. Check the path.")
+        raise FileNotFoundError(
+            f"A saved {kind} is a file. There is none at {path}. Check the path."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -133,8 +135,8 @@ def load_model(
             raise SafetensorError("the checksum differs")
     except SafetensorError as error:
         raise ModelFileError(
-            f"A saved {kind} must be an undamaged safetensors file. {path} is damaged "
-            f"or has another format ({error}). Save the model again."
+            f"A saved {kind} must be an intact safetensors file. {path} is damaged or "
+            f"of another format ({error}). Save the model again."
         ) from error
     return tensors, found
 
