@@ -3,9 +3,9 @@
     python examples/generate_with_ray.py SOURCE OUTPUT --translator model.safetensors \
         [--workers 1] [--num-gpus 0] [--batch-size 64]
 
-The images below SOURCE are resized to the shape that the translator was fitted on. Their
-translations are written below OUTPUT as `<parent>.<translator>.png`, with the path of the
-source image and the first digits of the SHA-256 of the translator's file.
+The images below SOURCE are resized to the shape that the translator was fitted on.
+Their translations are written below OUTPUT as `<parent>.<translator>.png`, with the
+path of the source image and the first digits of the SHA-256 of the translator's file.
 OUTPUT/manifest.csv lists all of them. Translations that are already in OUTPUT are not
 repeated: start a run that was stopped again to continue it.
 
@@ -200,7 +200,7 @@ def translate(parents: list[str], arguments: argparse.Namespace, checksum: str) 
 
 
 def write_manifest(folder: Path, parents: Iterable[str], checksum: str) -> None:
-    """Write the table of the translations that are there, whole or not at all."""
+    """Write the table of the finished translations."""
     unfinished = folder / UNFINISHED / uuid4().hex
     with unfinished.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -215,7 +215,7 @@ def write_manifest(folder: Path, parents: Iterable[str], checksum: str) -> None:
 
 
 def main() -> None:
-    """Translate what is missing, then write the manifest."""
+    """Write the missing translations, then the manifest."""
     arguments = parse_arguments()
     checksum = checksum_of(arguments.translator)
     parents = find_images(arguments.source)
@@ -228,7 +228,7 @@ def main() -> None:
     (arguments.output / UNFINISHED).mkdir(parents=True, exist_ok=True)
     reasons = translate(missing, arguments, checksum) if missing else {}
     write_manifest(arguments.output, parents, checksum)
-    # With what attempts that were cut short have left there.
+    # It also has the incomplete files of earlier attempts.
     shutil.rmtree(arguments.output / UNFINISHED)
     if reasons:
         for parent, reason in list(reasons.items())[:10]:

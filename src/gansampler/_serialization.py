@@ -7,7 +7,6 @@ damage.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -37,6 +36,17 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+# Attributes of a class that may differ between two processes that define it.
+NOT_CONTENT = {
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__module__",
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
+    "_abc_impl",
+}
 
 
 def save_model(
@@ -263,7 +273,7 @@ class _ContentPickler(cloudpickle.Pickler):
         if id(value) in self._seen:
             return "seen", self._seen[id(value)]
         self._seen[id(value)] = len(self._seen)
-        return _parts_of_class(value) if isinstance(value, type) else _parts(value)
+        return _parts(value)
 
 
 def _settings(module: torch.nn.Module) -> dict[str, Any]:
@@ -283,22 +293,15 @@ def _is_importable(value: type | FunctionType) -> bool:
     return found is value and value.__module__ != "__main__"
 
 
-def _parts_of_class(value: type) -> tuple[Any, ...]:
-    ignored = {"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl"}
-    ignored |= {"__firstlineno__", "__static_attributes__", "__annotations__"}
-    members = [item for item in vars(value).items() if item[0] not in ignored]
-    return "class", value.__qualname__, value.__bases__, members
-
-
-def _parts(function: FunctionType) -> tuple[Any, ...]:
-    cells = []
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # a variable without a value
-            cells.append(cell.cell_contents)
-    names = sorted(_global_names(function.__code__) & function.__globals__.keys())
-    used = [(name, function.__globals__[name]) for name in names]
-    defaults = function.__defaults__, function.__kwdefaults__
-    return "function", function.__code__, defaults, cells, used
+def _parts(value: type | FunctionType) -> tuple[Any, ...]:
+    """Return what a class or function of a script consists of, and what it uses."""
+    if isinstance(value, type):
+        members = [item for item in vars(value).items() if item[0] not in NOT_CONTENT]
+        return value.__qualname__, value.__bases__, members
+    names = sorted(_global_names(value.__code__) & value.__globals__.keys())
+    used = [(name, value.__globals__[name]) for name in names]
+    defaults = value.__defaults__, value.__kwdefaults__
+    return value.__code__, defaults, value.__closure__, used
 
 
 def _global_names(code: CodeType) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,10 +28,10 @@ def synchronised_batch_norm(
         layer
         for module in modules
         for layer in module.modules()
-        if isinstance(layer, _BatchNorm) and type(layer).forward is _BatchNorm.forward
+        if group.world_size > 1
+        and isinstance(layer, _BatchNorm)
+        and type(layer).forward is _BatchNorm.forward
     ]
-    if group.world_size == 1:
-        layers = []
     for layer in layers:
         layer.forward = partial(_forward, layer, group)  # type: ignore[method-assign]
     try:
@@ -43,12 +44,10 @@ def synchronised_batch_norm(
 def _forward(
     layer: _BatchNorm, group: ProcessGroup, input: torch.Tensor
 ) -> torch.Tensor:
-    uses_batch_statistics = layer.training or layer.running_mean is None
-    if not uses_batch_statistics:
+    if not layer.training and layer.running_mean is not None:
         return _BatchNorm.forward(layer, input)
-    layer._check_input_dim(input)
-    dims = [0, *range(2, input.dim())]
     x = input if input.dtype == torch.float64 else input.float()
+    dims = [0, *range(2, x.dim())]
     mean = group.mean_with_gradient(x.mean(dims, keepdim=True))
     centred = x - mean
     # In two passes: the mean of squares minus the squared mean is inexact.
@@ -58,22 +57,17 @@ def _forward(
         _update_running_statistics(layer, mean.detach(), variance.detach(), n)
     output = centred * torch.rsqrt(variance + layer.eps)
     if layer.affine:
-        shape = mean.shape
-        output = output * layer.weight.view(shape) + layer.bias.view(shape)
+        output = output * layer.weight.view_as(mean) + layer.bias.view_as(mean)
     return output.to(input.dtype)
 
 
 def _update_running_statistics(
-    layer: _BatchNorm, mean: torch.Tensor, variance: torch.Tensor, n: int
+    layer: Any, mean: torch.Tensor, variance: torch.Tensor, n: int
 ) -> None:
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    assert layer.num_batches_tracked is not None
-    with torch.no_grad():
-        layer.num_batches_tracked += 1
-        factor = layer.momentum
-        if factor is None:
-            factor = 1.0 / float(layer.num_batches_tracked)
-        unbiased = variance * (n / max(n - 1, 1))
-        layer.running_mean.lerp_(mean.flatten().to(layer.running_mean.dtype), factor)
-        layer.running_var.lerp_(unbiased.flatten().to(layer.running_var.dtype), factor)
+    layer.num_batches_tracked += 1
+    momentum = layer.momentum
+    if momentum is None:
+        momentum = 1.0 / float(layer.num_batches_tracked)
+    unbiased = variance * (n / (n - 1))
+    for running, new in ((layer.running_mean, mean), (layer.running_var, unbiased)):
+        running.lerp_(new.flatten().to(running.dtype), momentum)
