@@ -36,6 +36,16 @@ def launched_from_outside() -> bool:
     """Whether this is one of several processes that train together.
 
     They were started by torchrun, by ``fabric run`` or by ``Trainer(devices=2)``.
+
+    Returns
+    -------
+    launched : bool
+
+    Examples
+    --------
+    >>> from gansampler.training import launched_from_outside
+    >>> launched_from_outside()
+    False
     """
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
@@ -177,10 +187,21 @@ def join_group() -> Iterator[ProcessGroup]:
     process alone. So a callback, which only the first process calls, can translate
     images without waiting for the others.
 
+    Yields
+    ------
+    group : ProcessGroup
+
     Raises
     ------
     ProcessFailedError
         If another process of the group has failed, with its message.
+
+    Examples
+    --------
+    >>> from gansampler.training import join_group
+    >>> with join_group() as group:
+    ...     group.world_size
+    1
     """
     if not launched_from_outside() or _has_joined.get():
         yield ProcessGroup()
