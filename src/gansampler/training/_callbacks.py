@@ -18,7 +18,10 @@ class Callback:
     """Base class of callbacks. All hooks do nothing unless they are overridden.
 
     Pass instances to :class:`Trainer`. Of several processes, only the first one calls
-    them. A hook may translate and predict with the networks that are being trained:
+    them. With ``Trainer(devices=2)`` that is another process than the caller's, which
+    gets a copy of the callback.
+
+    A hook may translate and predict with the networks that are being trained:
     afterwards they are in the same state as before.
 
     Examples
