@@ -1,13 +1,13 @@
-"""Translate a folder of images, however many, on Ray: one machine or a cluster.
+"""Translate a folder with any number of images on Ray, on one machine or a cluster.
 
     python examples/generate_with_ray.py SOURCE OUTPUT --translator model.safetensors \
         [--workers 1] [--num-gpus 0] [--batch-size 64]
 
-The images below SOURCE are brought to the shape that the translator was fitted on, and
-their translations written below OUTPUT as `<parent>.<translator>.png`, with the path of
-the parent and the first digits of the translator file's SHA-256. OUTPUT/manifest.csv
-says the same of each, in full. What OUTPUT holds already is not made again, so that a
-run that was stopped goes on when it is started once more.
+The images below SOURCE are resized to the shape that the translator was fitted on.
+Their translations are written below OUTPUT as `<parent>.<translator>.png`, with the
+path of the source image and the first digits of the SHA-256 of the translator's file.
+OUTPUT/manifest.csv lists all of them. Translations that are already in OUTPUT are not
+repeated: start a run that was stopped again to continue it.
 
 Without RAY_ADDRESS in the environment, Ray is started on this machine for the run.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-# Before Ray is imported: it reports nothing about its use.
+# Set before Ray is imported, so that it does not report its use.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import numpy as np
@@ -41,7 +41,7 @@ Batch = dict[str, np.ndarray]
 
 UNFINISHED = ".unfinished"
 SUFFIX = ".png"
-# On photographs four times as fast as Pillow's own choice, for 15 % more bytes.
+# Four times as fast as Pillow's default on photographs, and 15 % larger.
 SAVE_OPTIONS: dict[str, Any] = {"format": "PNG", "compress_level": 1}
 
 
@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--batch-size", type=int, default=64)
     arguments = parser.parse_args()
-    # The workers of a cluster have working directories of their own.
+    # The workers of a cluster have other working directories.
     arguments.source = arguments.source.resolve()
     arguments.output = arguments.output.resolve()
     arguments.translator = arguments.translator.resolve()
@@ -67,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"SOURCE must be a folder. Got {arguments.source}.")
     if arguments.output.is_relative_to(arguments.source):
         parser.error(
-            "OUTPUT must lie outside of SOURCE, or the next run would translate "
+            "OUTPUT must be outside of SOURCE, because the next run would translate "
             f"translations. Got {arguments.output} in {arguments.source}."
         )
     return arguments
@@ -90,12 +90,12 @@ def checksum_of(path: Path) -> str:
 
 
 def name_of(parent: str, checksum: str) -> str:
-    """Return the name of a translation, which says what was made of it by what."""
+    """Return the name of a translation, from its source image and translator."""
     return f"{parent}.{checksum[:12]}{SUFFIX}"
 
 
 def read(batch: Batch, folder: Path, shape: tuple[int, int, int]) -> Batch:
-    """Decode files; one that can not be is left black, with the reason."""
+    """Decode files; a damaged one becomes a black image and a reason."""
     paths = [folder / parent for parent in batch["parent"]]
     reasons = [""] * len(paths)
     try:
@@ -123,7 +123,7 @@ class Translate:
 
 
 def write(batch: Batch, folder: Path, checksum: str) -> Batch:
-    """Write translations, each of them whole or not at all."""
+    """Write translations, so that no file is ever incomplete."""
     for parent, image, reason in zip(
         batch["parent"], batch["image"], batch["reason"], strict=True
     ):
@@ -131,7 +131,7 @@ def write(batch: Batch, folder: Path, checksum: str) -> Batch:
             continue
         path = folder / name_of(parent, checksum)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of a name that no second attempt has, and on the disk before it is renamed.
+        # Under a unique name; it is on the disk before it is renamed.
         unfinished = folder / UNFINISHED / uuid4().hex
         with unfinished.open("xb") as file:
             Image.fromarray(image.squeeze()).save(file, **SAVE_OPTIONS)
@@ -142,8 +142,8 @@ def write(batch: Batch, folder: Path, checksum: str) -> Batch:
 
 
 def start_ray(n_workers: int) -> None:
-    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine."""
-    # Reading and writing need a processor that no translator holds.
+    """Join the cluster at RAY_ADDRESS, or start Ray on this machine."""
+    # Reading and writing need a processor in addition to the translators.
     n_needed = n_workers + 1
     if "RAY_ADDRESS" in os.environ:
         ray.init()
@@ -162,13 +162,13 @@ def start_ray(n_workers: int) -> None:
 
 
 def translate(parents: list[str], arguments: argparse.Namespace, checksum: str) -> dict:
-    """Write the translations of some images; return why there are none of others."""
-    # Checked here too, where an error is easier to read than one of a worker.
+    """Write the translations of images; return the reasons of those that failed."""
+    # Also checked here, because an error in a worker is harder to read.
     shape = CycleGAN.load(arguments.translator).sample_shape_
     if len(shape) != 3:
         sys.exit("The translator must be one of images. Got one of feature rows.")
     start_ray(arguments.workers)
-    # A block is a batch: what is held, what is sent and what is done again.
+    # A block is a batch: Ray stores, sends and repeats blocks.
     n_blocks = -(-len(parents) // arguments.batch_size)
     results = (
         ray.data.from_items(
@@ -200,7 +200,7 @@ def translate(parents: list[str], arguments: argparse.Namespace, checksum: str) 
 
 
 def write_manifest(folder: Path, parents: Iterable[str], checksum: str) -> None:
-    """Write the table of the translations that are there, whole or not at all."""
+    """Write the table of the finished translations."""
     unfinished = folder / UNFINISHED / uuid4().hex
     with unfinished.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -215,7 +215,7 @@ def write_manifest(folder: Path, parents: Iterable[str], checksum: str) -> None:
 
 
 def main() -> None:
-    """Translate what is missing, then write the manifest."""
+    """Write the missing translations, then the manifest."""
     arguments = parse_arguments()
     checksum = checksum_of(arguments.translator)
     parents = find_images(arguments.source)
@@ -228,7 +228,7 @@ def main() -> None:
     (arguments.output / UNFINISHED).mkdir(parents=True, exist_ok=True)
     reasons = translate(missing, arguments, checksum) if missing else {}
     write_manifest(arguments.output, parents, checksum)
-    # With what attempts that were cut short have left there.
+    # It also has the incomplete files of earlier attempts.
     shutil.rmtree(arguments.output / UNFINISHED)
     if reasons:
         for parent, reason in list(reasons.items())[:10]:

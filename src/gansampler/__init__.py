@@ -1,7 +1,7 @@
 """Over-sample imbalanced image data with trained image-to-image translators.
 
-The names below are imported when they are first used, so that
-``from gansampler import FocalLoss`` loads torch and nothing else.
+Names are imported on first use, so that ``from gansampler import FocalLoss`` loads
+torch and nothing else.
 """
 
 import importlib

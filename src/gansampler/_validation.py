@@ -1,12 +1,13 @@
-"""The one home of scikit-learn's and imbalanced-learn's private names, and of seeds.
+"""Validation and random seeds, and every private import from scikit-learn.
 
-Layer: imports nothing of gansampler but :mod:`gansampler.exceptions`.
+Layer rule: imports nothing from gansampler except :mod:`gansampler.exceptions`.
 """
 
 import contextlib
 import functools
 import math
 import random
+import threading
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -35,6 +36,7 @@ __all__ = [
     "is_missing",
     "isolated_rng",
     "nearest_name",
+    "preserved_rng",
     "restore_on_failure",
     "spawn_seeds",
     "to_python_scalar",
@@ -61,34 +63,45 @@ def at_least(
 
 
 def spawn_seeds(random_state: np.random.RandomState, n_seeds: int) -> list[int]:
-    """Draw child seeds in a fixed order from one random state."""
+    """Draw child seeds from one random state, in a fixed order."""
     return [int(seed) for seed in random_state.randint(2**31 - 1, size=n_seeds)]
 
 
-@contextlib.contextmanager
-def isolated_rng(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and torch's global generators, and put them back after.
+# The global generators belong to the whole process: one thread at a time uses them.
+_global_rng_lock = threading.RLock()
 
-    Layer initialisation and dropout draw from torch's global generator, and a
-    user's own network may draw from any of them; a fit must be reproducible and
-    must not be felt outside.
+
+@contextlib.contextmanager
+def preserved_rng() -> Iterator[None]:
+    """Restore the global generators of Python, NumPy and torch afterwards.
+
+    Threads that fit at the same time share these generators. A lock makes them fit
+    one after the other, so that each result is reproducible.
     """
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if _cuda_in_use() else []
-    with torch.random.fork_rng(devices=devices):
+    devices = list(range(torch.cuda.device_count()))
+    with _global_rng_lock, torch.random.fork_rng(devices=devices):
+        python_state = random.getstate()
+        numpy_state = np.random.get_state()
         try:
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.manual_seed(seed)
             yield
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
 
 
-def _cuda_in_use() -> bool:
-    return torch.cuda.is_available()
+@contextlib.contextmanager
+def isolated_rng(seed: int) -> Iterator[None]:
+    """Seed the global generators, and restore them afterwards.
+
+    Layer initialisation and dropout draw from torch's global generator, and a user's
+    network may draw from any of them. A seed makes the fit reproducible, and the
+    caller's generators stay as they were. See :func:`preserved_rng` about threads.
+    """
+    with preserved_rng():
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        yield
 
 
 def nearest_name(name: object, known: list[str]) -> str:
@@ -100,21 +113,21 @@ def nearest_name(name: object, known: list[str]) -> str:
 
 
 def to_python_scalar(label: object) -> object:
-    """Return a NumPy scalar as Python's own, which messages show without its type."""
+    """Convert a NumPy scalar to a Python one, which messages show without its type."""
     return label.item() if isinstance(label, np.generic) else label
 
 
 def is_missing(entry: object) -> bool:
-    """Whether an entry is None, NaN, or what pandas has for a missing value."""
+    """Whether an entry is None, NaN, or a missing value of pandas."""
     if isinstance(entry, float):
         return math.isnan(entry)
     return entry is None or type(entry).__name__ in ("NAType", "NaTType")
 
 
 class NearestNameMixin:
-    """Let the message on an unknown name of a parameter end in the nearest known one.
+    """Suggest the nearest option in the error about an unknown one.
 
-    It stands before :class:`sklearn.base.BaseEstimator` among the bases.
+    List it before :class:`sklearn.base.BaseEstimator` among the base classes.
     """
 
     def _validate_params(self) -> None:
@@ -137,10 +150,10 @@ def _nearest_option(estimator: Any, message: str) -> str:
 def restore_on_failure(
     fit: Callable[Concatenate[Self, Params], Result],
 ) -> Callable[Concatenate[Self, Params], Result]:
-    """Decorate a method so that an error in it leaves its object as it was before.
+    """Decorate a method: if it fails, the attributes of its object are restored.
 
-    A half fitted estimator would count as fitted, and mix what it learned from two
-    data sets.
+    Without this, an estimator whose second fit failed would still count as fitted,
+    with attributes from two data sets.
     """
 
     @functools.wraps(fit)
@@ -157,15 +170,15 @@ def restore_on_failure(
 
 
 def check_labels(y: Any) -> None:
-    """Refuse labels that are none, are missing, or are text and numbers at once.
+    """Refuse a single label, missing labels, and a mixture of text and numbers.
 
-    What scikit-learn judges itself, such as NaN among numbers, is left to it. Of text
-    and numbers NumPy would make text alone, or fail to sort them.
+    NumPy would convert such a mixture to text, or fail to sort it. scikit-learn
+    checks the rest, such as NaN among numbers.
     """
     is_several = hasattr(y, "__len__") or hasattr(y, "__array__")
     if not is_several or isinstance(y, (str, bytes)):
         raise ValueError(
-            "`y` must hold one label for each sample. Got one value of type "
+            "`y` must have one label for each sample. Got one value of type "
             f"{type(y).__name__}. Pass a list or an array."
         )
     is_typed = getattr(getattr(y, "dtype", None), "kind", "O") not in "OT"
@@ -178,7 +191,7 @@ def check_labels(y: Any) -> None:
         if is_missing(label) and not isinstance(label, float):
             raise ValueError(
                 f"Labels must not be missing. Row {row} of `y` has {label!r}. Give it "
-                "a label, or leave the row out."
+                "a label, or remove the row."
             )
         if first is None:
             first = label

@@ -1,8 +1,8 @@
-"""Errors and warnings that gansampler raises: one root for each.
+"""Errors and warnings of gansampler.
 
-Catch :class:`GANSamplerError` for every error that is ours alone; those that are
-also a kind of a built-in error (a bad value, say) inherit from both, so that code
-written for scikit-learn keeps working.
+All errors inherit from :class:`GANSamplerError`, and all warnings from
+:class:`GANSamplerWarning`. Errors also inherit from a built-in error, such as
+ValueError or OSError, so that code written for scikit-learn handles them.
 """
 
 __all__ = [
@@ -23,15 +23,15 @@ __all__ = [
 
 
 class GANSamplerError(Exception):
-    """Root of the errors that only gansampler raises."""
+    """Base class of the errors of gansampler."""
 
 
 class TrainingDivergedError(GANSamplerError, ArithmeticError):
-    """A loss became NaN or infinite, so that the networks hold no model any more."""
+    """A loss or a weight is NaN or infinite, so that the networks are of no use."""
 
 
 class CheckpointError(GANSamplerError, OSError):
-    """A checkpoint could not be written; the one before it is whole."""
+    """A checkpoint could not be written. The earlier ones are undamaged."""
 
 
 class OutOfMemoryError(GANSamplerError, MemoryError):
@@ -39,11 +39,11 @@ class OutOfMemoryError(GANSamplerError, MemoryError):
 
 
 class ProcessFailedError(GANSamplerError, RuntimeError):
-    """Another of the processes that train together has failed."""
+    """Another of the processes that train together failed."""
 
 
 class ShortfallError(GANSamplerError, RuntimeError):
-    """The translator could not give as many distinct samples as were asked for."""
+    """The translator could not generate the requested number of distinct samples."""
 
 
 class WeightsDownloadError(GANSamplerError, OSError):
@@ -51,24 +51,24 @@ class WeightsDownloadError(GANSamplerError, OSError):
 
 
 class ModelFileError(GANSamplerError, ValueError):
-    """A file is not a model that gansampler saved, or is damaged."""
+    """A file is damaged, or is not a model that gansampler saved."""
 
 
 class ImageFileError(GANSamplerError, OSError):
-    """An image file could not be decoded, or was removed or changed while in use."""
+    """An image file could not be decoded, or was changed or removed during use."""
 
 
 class GANSamplerWarning(UserWarning):
-    """Root of the warnings that gansampler issues."""
+    """Base class of the warnings of gansampler."""
 
 
 class CheckpointWarning(GANSamplerWarning):
-    """A checkpoint was passed over, or a finished run was taken from one."""
+    """A checkpoint was skipped, or a finished run was read instead of trained."""
 
 
 class TrainingRestoredWarning(GANSamplerWarning):
-    """A loss became NaN or infinite, and training went on from an earlier state."""
+    """A loss was NaN or infinite, and training continued from an earlier state."""
 
 
 class TrainingStoppedWarning(GANSamplerWarning):
-    """Training ended before its last epoch; the fitted model is usable."""
+    """Training stopped before its last epoch. The fitted model can be used."""

@@ -16,6 +16,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 
 from gansampler import Trainer
 from gansampler.exceptions import (
@@ -24,7 +26,7 @@ from gansampler.exceptions import (
     TrainingRestoredWarning,
     TrainingStoppedWarning,
 )
-from gansampler.training import Callback, _checkpoint
+from gansampler.training import Callback, _checkpoint, _trainer
 from tests.training.line_task import LineTask
 
 
@@ -86,7 +88,9 @@ def test_interrupted_equals_uninterrupted(tmp_path, whole, crash):
 def test_a_finished_run_is_not_trained_again(tmp_path, whole):
     trainer(tmp_path).fit(LineTask(), n_epochs=3)
     task = LineTask()
-    history = trainer(tmp_path).fit(task, n_epochs=3)
+    (run,) = tmp_path.iterdir()
+    with pytest.warns(CheckpointWarning, match=rf"finished .*{run.name}.* again"):
+        history = trainer(tmp_path).fit(task, n_epochs=3)
     assert task.visited == []
     assert (task.net.weight.item(), without_times(history)) == whole
 
@@ -168,7 +172,10 @@ def test_a_foreign_checkpoint_is_named(tmp_path, whole):
     foreign = files_of(tmp_path / "a")[-1]
     shutil.copy(foreign, files_of(tmp_path / "b")[-1].with_name(foreign.name))
     task = LineTask()
-    with pytest.warns(CheckpointWarning, match="other settings or data"):
+    with (
+        pytest.warns(CheckpointWarning, match="other settings or data"),
+        pytest.warns(CheckpointWarning, match="finished"),
+    ):
         trainer(tmp_path / "b").fit(task, n_epochs=3)
     assert task.net.weight.item() == whole[0]
 
@@ -183,6 +190,70 @@ def test_a_run_that_was_restored_can_be_taken_up(tmp_path):
     assert task.draw == 1
 
 
+class EndAfter(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, task, record):
+        return record["epoch"] == self.epoch
+
+
+def test_a_run_that_a_callback_ended_is_continued_by_others(tmp_path, whole):
+    history = trainer(tmp_path, EndAfter(2)).fit(LineTask(), n_epochs=3)
+    assert len(history) == 2
+    task = LineTask()
+    history = trainer(tmp_path).fit(task, n_epochs=3)
+    assert task.visited[0] == (3, 1)
+    assert (task.net.weight.item(), without_times(history)) == whole
+
+
+def test_files_may_vanish_while_another_process_uses_the_folder(tmp_path, whole):
+    with pytest.raises(StopError):
+        trainer(tmp_path, CrashAt(2, 2)).fit(LineTask(), n_epochs=3)
+    (run,) = tmp_path.iterdir()
+    for name in (".history-1", "step-0000000009.safetensors"):
+        # Listed, but not there: as a file that was just removed.
+        (run / name).symlink_to(tmp_path / "nowhere")
+    task = LineTask()
+    trainer(tmp_path).fit(task, n_epochs=3)
+    assert task.visited[0] == (2, 2)
+    assert task.net.weight.item() == whole[0]
+
+
+def test_files_are_flushed_through_a_handle_for_writing(tmp_path, monkeypatch):
+    """On Windows, os.fsync refuses one that is open for reading."""
+    fcntl = pytest.importorskip("fcntl", reason="needs POSIX")
+    modes = []
+
+    def fsync(handle):
+        modes.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    trainer(tmp_path).fit(LineTask(), n_epochs=1)
+    assert modes
+    assert os.O_RDONLY not in modes
+
+
+def test_the_gradient_scaler_is_part_of_it(tmp_path, monkeypatch):
+    scales = []
+
+    def make(accelerator, device, precision, mixed_precision):
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+        plugin = MixedPrecision("16-mixed", "cpu", scaler)
+        scales.append(scaler)
+        return Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+
+    monkeypatch.setattr(_trainer, "make_fabric", make)
+    expected = LineTask()
+    trainer(tmp_path / "a").fit(expected, n_epochs=3)
+    with pytest.raises(StopError):
+        trainer(tmp_path / "b", CrashAt(3, 1)).fit(LineTask(), n_epochs=3)
+    task = LineTask()
+    trainer(tmp_path / "b").fit(task, n_epochs=3)
+    assert scales[2].get_scale() == scales[0].get_scale() == 4.0 * 2**4
+    assert task.net.weight.item() == expected.net.weight.item()
+
+
 def test_max_time_goes_on_where_it_stopped(tmp_path, whole):
     n_stops = 0
     for _ in range(20):
@@ -193,7 +264,7 @@ def test_max_time_goes_on_where_it_stopped(tmp_path, whole):
         if not caught:
             break
         n_stops += 1
-        assert "the same call goes on from here" in str(caught[0].message)
+        assert "Make the same call again" in str(caught[0].message)
     assert n_stops >= 2
     assert task.net.weight.item() == whole[0]
     assert without_times(history) == whole[1]
@@ -273,7 +344,7 @@ def test_a_disk_that_fills_up_leaves_the_earlier_checkpoint(
         real(*args)
 
     monkeypatch.setattr(_checkpoint, "save_model", fill)
-    with pytest.raises(CheckpointError, match=r"No space left.*whole"):
+    with pytest.raises(CheckpointError, match=r"No space left.*undamaged"):
         trainer(tmp_path).fit(LineTask(), n_epochs=3)
     assert [path.name[-13:-12] for path in files_of(tmp_path)] == ["2", "3"]
     task = LineTask()
@@ -296,9 +367,13 @@ def test_every_random_state_is_part_of_it(tmp_path):
     seed()
     with pytest.raises(StopError):
         trainer(tmp_path / "b", CrashAt(2, 2)).fit(Noisy(), n_epochs=3)
-    random.seed(9), np.random.seed(9), torch.manual_seed(9)
-    history = trainer(tmp_path / "b").fit(Noisy(), n_epochs=3)
+    task = Noisy()
+    before = random.getstate(), str(np.random.get_state()), torch.get_rng_state()
+    history = trainer(tmp_path / "b").fit(task, n_epochs=3)
     assert without_times(history) == without_times(expected)
+    # The caller's own are as before.
+    assert (random.getstate(), str(np.random.get_state())) == before[:2]
+    assert torch.equal(torch.get_rng_state(), before[2])
 
 
 # It imports once, and then forks a child for each line that it reads.
@@ -306,6 +381,10 @@ NURSERY = """
 import os, sys, numpy as np, torch
 from gansampler import CycleGAN, GANOverSampler, Trainer
 import gansampler.training._run
+import warnings
+from gansampler.exceptions import CheckpointWarning
+
+warnings.simplefilter("ignore", CheckpointWarning)
 
 def job(folder, out):
     rng = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """Several processes give what one gives, and end together."""
 
+import os
+import random
 import subprocess
 import sys
 import time
@@ -7,10 +9,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gansampler import CycleGAN, Trainer
 from gansampler.exceptions import ProcessFailedError, TrainingStoppedWarning
-from gansampler.training import Callback, _launch
+from gansampler.training import Callback, SavePictures, _launch, join_group
 from tests.training.line_task import LineTask
 
 pytestmark = pytest.mark.ddp
@@ -173,3 +176,94 @@ def test_a_plain_script_without_a_guard(tmp_path):
     assert ended.stdout.splitlines() == ["running", "(8, 8, 8, 3)"]
     # One process reports for all.
     assert ended.stderr.count("2/2 step (100%)") == 1
+
+
+class Normalised(LineTask):
+    """A line after batch normalisation, whose statistics are those of all rows."""
+
+    def __init__(self):
+        super().__init__(lr=0.3)
+        self.net = nn.Sequential(
+            nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Dropout(0.1), nn.Linear(2, 1)
+        )
+        for i, parameter in enumerate(self.net.parameters()):
+            nn.init.constant_(parameter, 0.3 + 0.2 * i)
+        self.modules = {"net": self.net}
+        self.optimizers = {"net": torch.optim.SGD(self.net.parameters(), lr=0.3)}
+        self.schedulers = []
+
+    def batches(self, epoch, first=1):
+        # Dropout is off. Each of two processes gets one row.
+        self.net[2].eval()
+        for step in range(first, self.n_batches + 1):
+            self.at = epoch, step
+            noise = torch.Generator().manual_seed(1000 * epoch + step)
+            x = self.process_group.share(torch.rand(2, 1, generator=noise))
+            yield x, 2 * x
+
+    def translate(self, X):
+        def encode(rows):
+            return torch.from_numpy(X[rows, 0, 0] / 255.0).float()
+
+        trainer = Trainer(accelerator="cpu", precision="32-true", devices=2)
+        part = self.net[0], self.net[1]
+        row = trainer.predict(nn.Sequential(*part), len(X), encode, torch.Tensor.numpy)
+        assert row.shape == (len(X), 2)
+        return X
+
+
+def test_batch_statistics_are_those_of_all_processes(tmp_path):
+    """Also: callbacks may predict, global random states and dtypes stay."""
+    one, two = Normalised(), Normalised()
+    state = list(two.net.state_dict())
+    pictures = SavePictures(tmp_path, np.zeros((3, 4, 4, 1), dtype=np.uint8), every=2)
+    Trainer(accelerator="cpu", precision="64-true").fit(one, n_epochs=3)
+    before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    Trainer(
+        accelerator="cpu", precision="64-true", devices=2, callbacks=[pictures]
+    ).fit(two, n_epochs=3)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), str(np.random.get_state())) == before[1:]
+    assert list(two.net.state_dict()) == state
+    torch.testing.assert_close(one.net.state_dict(), two.net.state_dict())
+    assert {p.dtype for p in two.net.parameters()} == {torch.float32}
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0002.png"]
+
+
+class Drawn(LineTask):
+    """As with random_state=None: each process draws weights, data and noise."""
+
+    def __init__(self):
+        super().__init__()
+        self.seed = int.from_bytes(os.urandom(3), "big")
+        torch.manual_seed(self.seed)
+        nn.init.normal_(self.net.weight)
+        self.seeds = []
+
+    def training_step(self, batch):
+        self.seeds.append(self.seed)
+        losses = super().training_step(batch)
+        return {**losses, "noise": torch.rand(())}
+
+    def state_dict(self):
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state):
+        self.seed = state["seed"]
+
+
+def fit_drawn():
+    task = Drawn()
+    noise = trainer(1).fit(task, n_epochs=2)[-1]["noise"]
+    with join_group() as group:
+        drawn = torch.rand(1)
+        both = group.gather(torch.tensor([[task.net.weight.item(), task.seed, noise]]))
+        return both.tolist(), group.gather(drawn).tolist(), set(task.seeds)
+
+
+def test_without_a_seed_all_processes_start_from_the_state_of_the_first():
+    (first, second), own, seeds = _launch.run_in_processes(2, fit_drawn)
+    assert first == second
+    assert seeds == {int(first[1])}
+    # The generators of each process are its own again.
+    assert own[0] != own[1]

@@ -86,13 +86,50 @@ def test_a_loss_that_is_not_finite_is_survived_once(poison):
 
 def test_the_second_time_it_is_an_error():
     task = LineTask(poison=[(1, 2), (2, 1)])
-    message = r"'loss' became nan in epoch 2, step 1\. That is the second time"
+    message = r"'loss' became nan in epoch 2, step 1\. This is the second time"
     with (
         pytest.warns(TrainingRestoredWarning, match="epoch 1, step 2"),
         pytest.raises(TrainingDivergedError, match=message),
     ):
         Trainer(checkpoint_every=0).fit(task, n_epochs=4)
     assert task.modules["net"] is task.net
+
+
+def test_weights_that_are_not_finite_at_the_start_are_an_error():
+    task = LineTask()
+    nn.init.constant_(task.net.weight, float("nan"))
+    message = r"must be finite before the first step.*Check how"
+    with pytest.raises(TrainingDivergedError, match=message):
+        Trainer().fit(task, n_epochs=1)
+    assert task.visited == []
+
+
+def test_the_end_is_reported_after_an_error_too():
+    ends = []
+
+    class Reporter(Callback):
+        def on_step_end(self, task, epoch, step):
+            raise KeyError("crash")
+
+        def on_fit_end(self, task, history):
+            ends.append(history)
+
+    class FailsToStart(Reporter):
+        def on_fit_start(self, task, n_epochs):
+            raise KeyError("start")
+
+    with pytest.raises(KeyError, match="crash"):
+        Trainer(callbacks=[Reporter(), Reporter()]).fit(LineTask(), n_epochs=1)
+    assert ends == [[], []]
+    # One that did not start does not end.
+    with pytest.raises(KeyError, match="start"):
+        Trainer(callbacks=[Reporter(), FailsToStart()]).fit(LineTask(), n_epochs=1)
+    assert len(ends) == 3
+
+
+def test_a_clone_has_the_same_callbacks():
+    callback = Callback()
+    assert clone(Trainer(callbacks=[callback])).callbacks[0] is callback
 
 
 def test_hooks_are_called_in_order_and_may_end_the_run():
@@ -146,25 +183,60 @@ def test_predict_keeps_order_and_mode(precision, n_pixels):
     assert max(seen) == {1: 10, 2**15: 2, 2**20: 1}[n_pixels]
 
 
-@pytest.mark.parametrize(
-    ("precision", "mixed_precision", "expected"),
-    [("auto", True, 2.0), ("auto", False, 1.0), ("32-true", True, 1.0)],
-)
-def test_predict_takes_integers_where_auto_may(precision, mixed_precision, expected):
-    class Ones(nn.Identity):
-        def to_int8(self):
-            return lambda input: input + 1
+class Nested(nn.Module):
+    """Its first part is frozen, and in the mode of evaluation."""
 
-    net = Ones().train()
-    result = Trainer(accelerator="cpu", precision=precision).predict(
-        net,
-        3,
-        lambda rows: torch.ones(len(rows), 1),
-        lambda out: out.float().numpy(),
-        mixed_precision=mixed_precision,
-    )
-    assert result.ravel().tolist() == [expected] * 3
-    assert net.training
+    def __init__(self):
+        super().__init__()
+        self.frozen, self.head = nn.Dropout(), nn.Linear(1, 1, bias=False)
+
+    def forward(self, input):
+        return self.head(self.frozen(input))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_predict_gives_the_network_back_as_it_was(precision):
+    net = Nested().train()
+    net.frozen.eval()
+    trainer = Trainer(accelerator="cpu", precision=precision)
+    trainer.predict(net, 3, lambda rows: torch.ones(len(rows), 1), torch.Tensor.numpy)
+    assert (net.training, net.frozen.training, net.head.training) == (True, False, True)
+    assert net.head.weight.dtype == torch.float32
+
+
+def test_fit_gives_networks_back_in_their_number_format():
+    task = LineTask()
+    Trainer(accelerator="cpu", precision="64-true").fit(task, n_epochs=1)
+    assert task.net.weight.dtype == torch.float32
+
+
+class PredictAfter(Callback):
+    """Predict with the network that is being trained."""
+
+    def __init__(self, trainer):
+        self.trainer, self.outputs, self.dtypes = trainer, [], set()
+
+    def on_step_end(self, task, epoch, step):
+        net = task.modules["net"]
+        self.outputs += self.trainer.predict(
+            net, 1, lambda rows: torch.ones(len(rows), 1), torch.Tensor.numpy
+        ).tolist()
+        self.dtypes.add((net.weight.device.type, net.weight.dtype))
+
+
+@pytest.mark.parametrize(
+    "accelerator", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+)
+def test_predicting_in_a_callback_does_not_change_the_run(accelerator):
+    settings = {"accelerator": accelerator, "precision": "64-true"}
+    callback = PredictAfter(Trainer(**settings))
+    expected, task = LineTask(), LineTask()
+    Trainer(**settings).fit(expected, n_epochs=2)
+    Trainer(**settings, callbacks=[callback]).fit(task, n_epochs=2)
+    assert task.net.weight.item() == expected.net.weight.item()
+    assert callback.outputs[-1] == pytest.approx([task.net.weight.item()])
+    assert callback.dtypes == {(accelerator, torch.float64)}
+    assert not task.net.training
 
 
 def test_predict_halves_batches_that_exhaust_memory():
@@ -263,12 +335,12 @@ def test_bad_parameters_are_named(bad):
 def test_an_accelerator_that_is_not_there_is_refused(accelerator):
     if accelerator != "cuda" and torch.backends.mps.is_available():
         pytest.skip("has MPS")
-    with pytest.raises(ValueError, match=f"Got '{accelerator}', which can not be used"):
+    with pytest.raises(ValueError, match=f"Got '{accelerator}', which cannot be used"):
         Trainer(accelerator=accelerator).fit(LineTask(), n_epochs=1)
 
 
 def test_callbacks_must_be_callbacks():
-    with pytest.raises(TypeError, match=r"`callbacks` must hold .* Got 3\."):
+    with pytest.raises(TypeError, match=r"`callbacks` must be .* Got 3\."):
         Trainer(callbacks=[3]).fit(LineTask(), n_epochs=1)
 
 

@@ -1,17 +1,28 @@
-"""Hooks into the engine, all no-ops unless overridden."""
+"""Hooks into the engine, and those for TensorBoard and for sample pictures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from gansampler.training._task import TrainingTask
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-__all__ = ["Callback"]
+from gansampler.training._task import TrainingTask
+
+__all__ = ["Callback", "SavePictures", "TensorBoard"]
 
 
 class Callback:
-    """Override the hooks that you need and pass an instance to :class:`Trainer`.
+    """Base class of callbacks. All hooks do nothing unless they are overridden.
+
+    Pass instances to :class:`Trainer`. Of several processes, only the first one calls
+    them. With ``Trainer(devices=2)`` that is another process than the caller's, which
+    gets a copy of the callback.
+
+    A hook may translate and predict with the networks that are being trained:
+    afterwards they are in the same state as before.
 
     Examples
     --------
@@ -21,14 +32,144 @@ class Callback:
     ...         return record["loss"] < 0.1
     """
 
+    def __sklearn_clone__(self) -> Callback:
+        """Return this callback itself, so that the caller's object sees the run."""
+        return self
+
     def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
-        """Before the first step."""
+        """Run before the first step."""
 
     def on_step_end(self, task: TrainingTask, epoch: int, step: int) -> None:
-        """After each step; `epoch` and `step` count from 1."""
+        """Run after each step. `epoch` and `step` count from 1."""
 
     def on_epoch_end(self, task: TrainingTask, record: dict[str, float]) -> bool | None:
-        """After each epoch, with its figures. A true value ends the run."""
+        """Run after each epoch, with its entry in the history. True ends the run."""
 
     def on_fit_end(self, task: TrainingTask, history: list[dict[str, float]]) -> None:
-        """After the last step, however the run ended."""
+        """Run at the end, also if the run stopped early or raised an error."""
+
+
+class TensorBoard(Callback):
+    """Write the history for TensorBoard, after each epoch.
+
+    It needs the package tensorboard: ``pip install "gansampler[tensorboard]"``.
+
+    Parameters
+    ----------
+    log_dir : path-like
+        Folder of the logs. Each fit gets its own subfolder.
+
+    Examples
+    --------
+    >>> from gansampler import Trainer
+    >>> from gansampler.training import TensorBoard
+    >>> trainer = Trainer(callbacks=[TensorBoard("runs")])
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+        self.log_dir = log_dir
+
+    def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
+        """Open a log.
+
+        Raises
+        ------
+        ImportError
+            If tensorboard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "The TensorBoard callback needs the package tensorboard, which is not "
+                'installed. Run: pip install "gansampler[tensorboard]"'
+            ) from error
+        root = Path(self.log_dir).expanduser()
+        number = 1
+        while (folder := root / f"fit-{number}").exists():
+            number += 1
+        self._writer = SummaryWriter(str(folder))
+
+    def on_epoch_end(self, task: TrainingTask, record: dict[str, float]) -> None:
+        """Write the figures of an epoch."""
+        for name, value in record.items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, int(record["epoch"]))
+        self._writer.flush()
+
+    def on_fit_end(self, task: TrainingTask, history: list[dict[str, float]]) -> None:
+        """Close the log."""
+        self._writer.close()
+
+
+class SavePictures(Callback):
+    """Translate a few images after an epoch and save them as one picture.
+
+    The picture shows the source images in the upper row and their translations in the
+    lower row. Its name has the number of the epoch: ``epoch-0005.png``.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder of the pictures. It is created if necessary.
+    X : array-like of shape (n_samples, height, width, n_channels)
+        Source images, uint8 in [0, 255] or floating in [0, 1], of the shape that is
+        trained with; also (n_samples, height, width). Grey, RGB or RGBA.
+    every : int, default=1
+        Number of epochs between two pictures.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gansampler import Trainer
+    >>> from gansampler.training import SavePictures
+    >>> sources = np.zeros((4, 32, 32, 3), dtype=np.uint8)
+    >>> trainer = Trainer(callbacks=[SavePictures("pictures", sources, every=5)])
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], X: npt.ArrayLike, every: int = 1
+    ) -> None:
+        self.path, self.X, self.every = path, X, every
+
+    def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
+        """Check the images, and create the folder.
+
+        Raises
+        ------
+        ValueError
+            If `X` is not an array of at least one image, or `every` is below 1.
+        """
+        shape = np.shape(self.X)
+        is_grey = len(shape) == 3
+        if 0 in shape or not (is_grey or (len(shape) == 4 and shape[3] in (1, 3, 4))):
+            raise ValueError(
+                "`X` of SavePictures must be an array of images of shape (n_samples, "
+                "height, width, n_channels), with at least one image and 1, 3 or 4 "
+                f"channels. Got shape {shape}. Pass a few source images."
+            )
+        if self.every < 1:
+            raise ValueError(
+                f"`every` of SavePictures must be at least 1. Got {self.every}. Pass "
+                "every=1 for a picture after each epoch."
+            )
+        Path(self.path).expanduser().mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_end(self, task: TrainingTask, record: dict[str, float]) -> None:
+        """Save a picture."""
+        epoch = int(record["epoch"])
+        if epoch % self.every:
+            return
+        sources = np.asarray(self.X)
+        rows = [_side_by_side(images) for images in (sources, task.translate(sources))]
+        picture = Image.fromarray(np.concatenate(rows))
+        picture.save(Path(self.path).expanduser() / f"epoch-{epoch:04d}.png")
+
+
+def _side_by_side(images: np.ndarray) -> np.ndarray:
+    """Join images to a row of uint8, of shape (height, width[, n_channels])."""
+    if images.dtype != np.uint8:
+        images = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    return np.concatenate(list(images), axis=1)

@@ -1,39 +1,65 @@
-"""A folder of checkpoints of one run: written atomically, checked when read.
+"""The checkpoint files of one run: written atomically, checked when read.
 
-A run has a folder of its own, whose name tells its settings and data, so that one
-`checkpoint_dir` serves every fit of a program, and the same call finds its own.
+Each run has its own folder in the trainer's `checkpoint_dir`. The name of the folder
+identifies the run, so that the same call finds its files again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gansampler._serialization import load_model, save_model
+from torch import nn
+
+from gansampler._serialization import content_hash, load_model, save_model
 from gansampler.exceptions import CheckpointError, CheckpointWarning, ModelFileError
 from gansampler.training._state import Snapshot
 
-__all__ = ["Checkpoints", "fingerprint"]
+__all__ = ["Checkpoints", "identify_run"]
 
 KIND = "checkpoint"
-KEPT = 2
-FINGERPRINT_CHARACTERS = 16
-# Two that are kept, and one that is being written.
-SPACE_FACTOR = 3
-STALE_SECONDS = 60
+N_KEPT = 2
+N_CHARACTERS_OF_HASH = 16
+# The kept ones, and the one that is being written.
+SPACE_FACTOR = N_KEPT + 1
+SECONDS_UNTIL_STALE = 60
 
 
-def fingerprint(settings: dict[str, Any], tensors: dict[str, tuple]) -> str:
-    """Return a short hash of a run's settings, data and shapes of networks."""
-    text = json.dumps([settings, tensors], sort_keys=True, default=str)
-    digest = hashlib.blake2b(text.encode()).hexdigest()
-    return digest[:FINGERPRINT_CHARACTERS]
+def identify_run(settings: dict[str, Any], modules: Mapping[str, nn.Module]) -> str:
+    """Return a hash of settings, shapes of the networks and their initial weights.
+
+    The weights are left out if the settings have a ``random_state`` of None: then each
+    call draws other ones, and still continues its run.
+    """
+    states = {name: module.state_dict() for name, module in modules.items()}
+    weights: Any = content_hash(states)
+    if None in _random_states(settings):
+        weights = [
+            [name, key, tuple(tensor.shape)]
+            for name, state in states.items()
+            for key, tensor in state.items()
+        ]
+    text = json.dumps([settings, weights], sort_keys=True, default=content_hash)
+    return hashlib.blake2b(text.encode()).hexdigest()[:N_CHARACTERS_OF_HASH]
+
+
+def _random_states(settings: Any) -> Iterator[Any]:
+    """Yield each entry ``random_state`` in nested dicts and lists."""
+    if isinstance(settings, dict):
+        if "random_state" in settings:
+            yield settings["random_state"]
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for item in settings:
+            yield from _random_states(item)
 
 
 class Checkpoints:
@@ -45,85 +71,96 @@ class Checkpoints:
         The `checkpoint_dir` of the trainer.
     name : str
         What is trained.
-    fingerprint : str
+    identity : str
+        What :func:`identify_run` returned.
     """
 
-    def __init__(self, root: str | os.PathLike[str], name: str, fingerprint: str):
-        self.fingerprint = fingerprint
-        self.folder = Path(root).expanduser() / f"{name}-{fingerprint}"
+    def __init__(self, root: str | os.PathLike[str], name: str, identity: str):
+        self.identity = identity
+        self.folder = Path(root).expanduser() / f"{name}-{identity}"
 
     def prepare(self, n_bytes: int) -> None:
-        """Refuse a folder that can not be written to, before any work is done."""
+        """Check, before any training, that the folder can be written to."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / f".probe-{os.getpid()}"
             probe.write_bytes(b"gansampler")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             raise CheckpointError(
                 "`checkpoint_dir` must be a folder that can be written to. Got "
                 f"{str(self.folder.parent)!r} ({error}). Choose another one, or None."
             ) from error
-        held = sum(file.stat().st_size for file in self._files())
-        needed = SPACE_FACTOR * n_bytes - held
+        for path in self.folder.glob(".*"):
+            # Another process may remove files at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                # A process that was killed while it wrote leaves such files.
+                if time.time() - path.stat().st_mtime > SECONDS_UNTIL_STALE:
+                    path.unlink()
+        present = 0
+        for path in self._files():
+            with contextlib.suppress(FileNotFoundError):
+                present += path.stat().st_size
+        needed = SPACE_FACTOR * n_bytes - present
         if free < needed:
             raise CheckpointError(
                 f"Checkpoints of this run need {needed / 1e6:.0f} MB on the disk. "
-                f"{str(self.folder)!r} has {free / 1e6:.0f} MB. Make space, or choose "
-                "another `checkpoint_dir`."
+                f"{str(self.folder)!r} has {free / 1e6:.0f} MB. Free some space, or "
+                "choose another `checkpoint_dir`."
             )
-        for left in self.folder.glob(".*"):
-            # Of a process that was killed while it wrote.
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                left.unlink(missing_ok=True)
 
     def write(self, snapshot: Snapshot, n_steps: int) -> None:
-        """Write a state after so many steps, and remove all but the latest two."""
-        packed = {"fingerprint": self.fingerprint, "run": snapshot.packed}
+        """Write the state after `n_steps` steps, and remove all but the latest two."""
+        packed = {"identity": self.identity, "run": snapshot.packed}
         path = self.folder / f"step-{n_steps:010d}.safetensors"
-        try:
+        with _explain_failure(path):
             save_model(path, KIND, snapshot.tensors, packed)
-        except Exception as error:
-            raise CheckpointError(
-                f"A checkpoint must be written to {str(path)!r}. That failed: {error}. "
-                "Those before it are whole. Make space or give permission, and run "
-                "the same call again to go on from there."
-            ) from error
-        for old in self._files()[:-KEPT]:
+        for old in self._files()[:-N_KEPT]:
             old.unlink(missing_ok=True)
 
     def read_latest(self) -> Snapshot | None:
-        """Return the latest state that is whole and of this run, or None."""
+        """Return the latest undamaged state of this run, or None."""
         for path in reversed(self._files()):
             try:
                 tensors, packed = load_model(path, KIND)
-                if packed["fingerprint"] != self.fingerprint:
+                if packed["identity"] != self.identity:
                     raise ModelFileError(
                         f"{path} is of a run with other settings or data."
                     )
                 return Snapshot(packed["run"], tensors)
+            except FileNotFoundError:
+                # Another process has removed it, perhaps because there are newer ones.
+                if self._files()[-1:] > [path]:
+                    return self.read_latest()
             except (ModelFileError, OSError, LookupError, ValueError) as error:
                 warnings.warn(
-                    f"A checkpoint is passed over, and the one before it is used. "
-                    f"{error}",
+                    f"A checkpoint cannot be used and is skipped. {error} The one "
+                    "before it is used, if there is one.",
                     CheckpointWarning,
                     stacklevel=2,
                 )
         return None
 
     def write_history(self, history: list[dict[str, float]]) -> None:
-        """Write the history as JSON lines, one for each epoch, beside the files."""
-        lines = [json.dumps(record) + "\n" for record in history]
+        """Write the history as JSON lines, one per epoch, into the same folder."""
+        path = self.folder / "history.jsonl"
         temporary = self.folder / f".history-{os.getpid()}"
-        try:
-            temporary.write_text("".join(lines))
-            temporary.replace(self.folder / "history.jsonl")
-        except OSError as error:
-            raise CheckpointError(
-                f"The history must be written to {str(self.folder)!r}. That failed: "
-                f"{error}. Make space or give permission, and run the same call again."
-            ) from error
+        with _explain_failure(path):
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in history))
+            temporary.replace(path)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.safetensors"))
+
+
+@contextlib.contextmanager
+def _explain_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise CheckpointError(
+            f"Training must be able to write {str(path)!r}. That failed: {error}. The "
+            "earlier checkpoints are undamaged. Free some space or give permission, "
+            "and make the same call again to resume the run."
+        ) from error

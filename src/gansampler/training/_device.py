@@ -1,4 +1,4 @@
-"""The device and the number format of one process, by way of lightning-fabric."""
+"""The device and the number format of one process, by means of lightning-fabric."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from itertools import chain
 from typing import cast
 
 import torch
@@ -13,15 +14,16 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import nn
 
+from gansampler.training._batch_norm import synchronised_batch_norm
 from gansampler.training._process_group import ProcessGroup
 from gansampler.training._task import TrainingTask
 
 __all__ = [
-    "convert",
     "deterministic_kernels",
     "is_available",
     "make_fabric",
     "on_gpu",
+    "placed",
     "set_up",
     "to_device",
 ]
@@ -30,7 +32,7 @@ __all__ = [
 def make_fabric(
     accelerator: str, device: int | list[int], precision: str, mixed_precision: bool
 ) -> Fabric:
-    """Return the Fabric of one device; the group of processes is no concern of its."""
+    """Return a Fabric for one device. It does not manage the group of processes."""
 
     def make(precision: str) -> Fabric:
         return Fabric(
@@ -42,9 +44,9 @@ def make_fabric(
 
     with _quiet_fabric(), _without_fabric_run():
         if precision == "auto":
-            plain = make("32-true")
-            if not mixed_precision or not _has_bfloat16(plain.device):
-                return plain
+            full = make("32-true")
+            if not mixed_precision or not _has_bfloat16(full.device):
+                return full
             precision = "bf16-mixed"
         return make(precision)
 
@@ -64,43 +66,63 @@ def is_available(accelerator: str) -> bool:
     }.get(accelerator, True)
 
 
-def convert(fabric: Fabric, module: nn.Module) -> nn.Module:
-    """Put a module on the device, in the number format of its weights."""
+@contextlib.contextmanager
+def placed(fabric: Fabric, module: nn.Module) -> Iterator[None]:
+    """Put a module on the device, in the number format of its weights.
+
+    Afterwards its device, its number format and the modes of its parts (training or
+    evaluation) are as before.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    device, dtype = _device_and_dtype(module)
     module.to(fabric.device)
-    return fabric.strategy.precision.convert_module(module)
+    fabric.strategy.precision.convert_module(module)
+    try:
+        yield
+    finally:
+        module.to(device)
+        if _device_and_dtype(module)[1] != dtype:
+            module.to(dtype)
+        for part, mode in modes:
+            part.training = mode
+
+
+def _device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    tensors = chain(module.parameters(), module.buffers())
+    first = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    return first.device, first.dtype
 
 
 def to_device(fabric: Fabric, batch):
-    """Put a tensor, or a tuple of them, on the device, in that number format."""
+    """Put a tensor, or a tuple of them, on the device, in the run's number format."""
     return fabric.strategy.precision.convert_input(fabric.to_device(batch))
 
 
 @contextlib.contextmanager
 def set_up(fabric: Fabric, task: TrainingTask, group: ProcessGroup) -> Iterator[None]:
-    """Put a task on the device, and its networks back on the CPU afterwards."""
-    optimizers = dict(task.optimizers)
-    for module in task.modules.values():
-        convert(fabric, module.train())
-    for name, optimizer in optimizers.items():
-        wrapped = fabric.setup_optimizers(optimizer)
-        task.optimizers[name] = cast(torch.optim.Optimizer, wrapped)
-    task._backward, task.device, task.process_group = (
-        fabric.backward,
-        fabric.device,
-        group,
-    )
-    try:
-        yield
-    finally:
-        for module in task.modules.values():
-            module.cpu().eval()
-        task.optimizers.update(optimizers)
-        task._backward = None
+    """Prepare a task for training; afterwards its networks are on the CPU."""
+    modules, optimizers = list(task.modules.values()), dict(task.optimizers)
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.cpu)
+            stack.callback(module.eval)
+            stack.enter_context(placed(fabric, module.train()))
+        stack.enter_context(synchronised_batch_norm(modules, group))
+        for name, optimizer in optimizers.items():
+            wrapped = fabric.setup_optimizers(optimizer)
+            task.optimizers[name] = cast(torch.optim.Optimizer, wrapped)
+        task._backward = fabric.backward
+        task.device, task.process_group = fabric.device, group
+        try:
+            yield
+        finally:
+            task.optimizers.update(optimizers)
+            del task._backward
 
 
 @contextlib.contextmanager
 def deterministic_kernels(device: torch.device) -> Iterator[None]:
-    """Make cuDNN choose the same kernel twice, and leave its setting as it was."""
+    """Make cuDNN choose the same kernel each time; restore its setting afterwards."""
     if device.type != "cuda":
         yield
         return
@@ -112,7 +134,7 @@ def deterministic_kernels(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_fabric() -> Iterator[None]:
-    """Keep Fabric's announcements of its own choices off the user's screen."""
+    """Hide the messages in which Fabric reports its choices."""
     logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
     was_disabled, logger.disabled = logger.disabled, True
     try:
@@ -123,7 +145,7 @@ def _quiet_fabric() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_fabric_run() -> Iterator[None]:
-    """Hide what ``fabric run`` tells Fabric: there it means all processes together."""
+    """Hide the settings of ``fabric run``: they describe all processes together."""
     hidden = {name: os.environ.pop(name) for name in _fabric_variables()}
     try:
         yield

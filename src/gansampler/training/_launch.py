@@ -1,8 +1,8 @@
 """Run a function in several processes of this machine.
 
-The processes are fresh interpreters that never run the caller's script, so that this
-works from a plain script without a guard, from a test and from a notebook. Arrays go
-to them by memory-mapped files, of which all processes share one copy.
+The processes are new interpreters that do not run the caller's script. So this works
+from a script without a ``__main__`` guard, from a test and from a notebook. Arrays are
+passed in memory-mapped files, and all processes share one copy.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ["run_in_processes", "run_worker"]
 
 CALL, RESULT, ERROR = "call", "result", "error"
 START = "from gansampler.training._launch import run_worker; run_worker()"
-SECONDS_BETWEEN_LOOKS = 0.05
-# After one process has failed, so that its fellows can say the same.
+SECONDS_BETWEEN_CHECKS = 0.05
+# After one process has failed, the others get this time to report errors.
 SECONDS_TO_END = 5.0
 
 
@@ -41,9 +41,9 @@ def run_in_processes(n_processes: int, function: Callable[..., Any], *args: Any)
     Raises
     ------
     Exception
-        What a process has raised, with its traceback as a note; all others are ended.
+        What a process raised, with its traceback as a note. All others are ended.
     ProcessFailedError
-        If a process ended without a word.
+        If a process ended without a message.
     """
     with tempfile.TemporaryDirectory(prefix="gansampler-") as name:
         folder = Path(name)
@@ -72,7 +72,7 @@ def _start(n_processes: int, folder: Path) -> list[subprocess.Popen]:
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(n_processes),
         "OMP_NUM_THREADS": str(n_threads),
-        # Where the caller finds its modules.
+        # The caller's modules must be importable.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     command = [sys.executable, "-c", START, str(folder)]
@@ -85,22 +85,22 @@ def _start(n_processes: int, folder: Path) -> list[subprocess.Popen]:
 
 
 def _watch(processes: list[subprocess.Popen], folder: Path) -> None:
-    """Wait for all; where one fails, raise what it raised."""
+    """Wait for all processes; if one fails, raise its error."""
     while True:
         try:
             codes = [process.poll() for process in processes]
         except KeyboardInterrupt:
-            # The processes have heard it too, and stop after their step.
+            # The processes get Ctrl-C too, and stop after their step.
             continue
         failed = [rank for rank, code in enumerate(codes) if code not in (None, 0)]
         if failed:
-            # A signal ended the first one that matters; others lost it and gave up.
+            # One that was killed by a signal is the cause; others lost the connection.
             rank = min(failed, key=lambda rank: codes[rank] or 0)
             _raise_error_of(rank, codes[rank], folder)
         if all(code == 0 for code in codes):
             return
         try:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_CHECKS)
         except KeyboardInterrupt:
             continue
 
@@ -108,24 +108,24 @@ def _watch(processes: list[subprocess.Popen], folder: Path) -> None:
 def _raise_error_of(rank: int, code: int | None, folder: Path) -> None:
     end = time.monotonic() + SECONDS_TO_END
     while True:
-        told = [_read(path) for path in sorted(folder.glob(f"{ERROR}-*"))]
-        # What happened first is no loss of a connection.
-        for error, text in told:
+        errors = [_read(path) for path in sorted(folder.glob(f"{ERROR}-*"))]
+        # A lost connection is never the cause.
+        for error, text in errors:
             if not isinstance(error, ProcessFailedError):
                 error.add_note(f"In one of several processes:\n{text}")
                 raise error
         if time.monotonic() > end:
             break
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_CHECKS)
     raise ProcessFailedError(
-        f"Each of the processes that train together must end well. Process {rank} "
-        f"ended with exit status {code} and no message; it may have been killed, for "
-        "memory for example."
+        f"All processes of a run must work until its end. Process {rank} ended with "
+        f"exit status {code} and no message; it may have been killed, for example "
+        "because memory was short. Lower the batch size or `devices`, and try again."
     )
 
 
 def _write(path: Path, value: Any) -> None:
-    """Write a value; each large buffer of it becomes a file to be mapped."""
+    """Write a value; each large buffer in it becomes a file that can be mapped."""
     buffers: list[pickle.PickleBuffer] = []
     data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     for i, buffer in enumerate(buffers):
@@ -147,7 +147,7 @@ def _read(path: Path) -> Any:
 
 
 def run_worker() -> None:
-    """Be one of the processes."""
+    """Call the function in one of the processes, and write its result or error."""
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -155,17 +155,18 @@ def run_worker() -> None:
             function, args = _read(folder / CALL)
             result = function(*args)
         if rank == 0:
-            told = [(str(w.message), w.category) for w in caught if _is_ours(w)]
-            _write(folder / RESULT, (result, told))
+            passed_on = [
+                (str(warning.message), warning.category)
+                for warning in caught
+                if warning.category.__module__.startswith("gansampler")
+            ]
+            _write(folder / RESULT, (result, passed_on))
     except BaseException as error:
         text = traceback.format_exc()
         try:
             _write(folder / f"{ERROR}-{rank}", (error, text))
         except Exception:
-            told_error = ProcessFailedError(f"{type(error).__name__}: {error}")
-            _write(folder / f"{ERROR}-{rank}", (told_error, text))
+            # It cannot be pickled.
+            substitute = ProcessFailedError(f"{type(error).__name__}: {error}")
+            _write(folder / f"{ERROR}-{rank}", (substitute, text))
         sys.exit(1)
-
-
-def _is_ours(warning: warnings.WarningMessage) -> bool:
-    return warning.category.__module__.startswith("gansampler")

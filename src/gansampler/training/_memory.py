@@ -1,4 +1,4 @@
-"""How much goes through a network at a time, and what to say when it was too much."""
+"""Batch sizes for prediction, and the error if training needs too much memory."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gansampler.training._task import TrainingTask
 
 __all__ = ["batch_size_for", "explain_out_of_memory", "map_rows"]
 
-# On a CPU the activations of a layer stay in the caches up to here; a GPU is busy
-# from there on.
+# Up to this size the activations of a layer stay in the caches of a CPU. A GPU needs
+# at least that size to be busy.
 PIXELS_ON_CPU, PIXELS_ON_GPU = 2**16, 2**20
-MOST_SAMPLES = 1024
+MAX_SAMPLES = 1024
 
 
 def batch_size_for(device: torch.device, n_pixels: int) -> int:
-    """Return how many samples of so many pixels to take at a time."""
+    """Return how many samples of `n_pixels` pixels each make a batch."""
     pixels = PIXELS_ON_CPU if device.type == "cpu" else PIXELS_ON_GPU
-    return int(np.clip(pixels // max(n_pixels, 1), 1, MOST_SAMPLES))
+    return int(np.clip(pixels // max(n_pixels, 1), 1, MAX_SAMPLES))
 
 
 def map_rows(
@@ -32,9 +32,9 @@ def map_rows(
     batch_size: int,
     group: ProcessGroup,
 ) -> np.ndarray:
-    """Compute the rows of an array batch by batch; several processes share them out.
+    """Compute the rows of an array batch by batch. Several processes divide the rows.
 
-    The batches are halved where they exhaust a GPU's memory.
+    Batches that exceed a GPU's memory are halved.
     """
     per_process = -(-n_samples // group.world_size)
     first = min(group.rank * per_process, n_samples)
@@ -43,7 +43,7 @@ def map_rows(
     result: np.ndarray | None = None
     start = first
     while start < last or result is None:
-        # A process without a share learns from one row what the result looks like.
+        # A process without rows computes one, to learn the shape of the result.
         stop = min(start + batch_size, last) if start < last else start
         rows = np.arange(start, stop) if start < stop else np.arange(1)
         try:
@@ -59,14 +59,14 @@ def map_rows(
             result = make((n_samples, *part.shape[1:]), dtype=part.dtype)
         result[start:stop] = part[: stop - start]
         start = stop
-    # Each row is zero on all processes but one.
+    # A row is zero in all processes except the one that computed it.
     group.add_arrays(result)
     return result
 
 
 @contextlib.contextmanager
 def explain_out_of_memory(task: TrainingTask) -> Iterator[None]:
-    """Say what training needs and what to change where memory is short."""
+    """If memory is short, say in the error what is needed and what to change."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -79,23 +79,23 @@ def explain_out_of_memory(task: TrainingTask) -> Iterator[None]:
         )
         # Gradients, and the two moments of Adam.
         fixed = 4 * weights
-        held = "the machine's memory"
+        memory = "the machine's memory"
         reached = ""
         if task.device.type == "cuda":
             total = torch.cuda.get_device_properties(task.device).total_memory
-            held = f"the GPU's {total / 2**30:.1f} GiB"
+            memory = f"the GPU's {total / 2**30:.1f} GiB"
             peak = torch.cuda.max_memory_allocated(task.device)
             reached = f" {peak / 2**30:.1f} GiB were in use at most."
         raise OutOfMemoryError(
-            f"Training must fit into {held}. Networks, gradients and optimisers need "
-            f"about {fixed / 2**30:.2f} GiB; the rest is activations, which grow with "
-            f"batch size, image size and width.{reached} {task.memory_advice} "
+            f"Training must fit into {memory}. Networks, gradients and optimisers need "
+            f"about {fixed / 2**30:.2f} GiB. The activations need the rest; they grow "
+            f"with batch size, image size and width.{reached} {task.memory_advice} "
             f"({str(error).splitlines()[0]})"
         ) from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # On a CPU torch has no class of its own for that.
+    # On a CPU torch raises a RuntimeError.
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         "can't allocate memory" in str(error) or "not enough memory" in str(error)
     )

@@ -1,9 +1,8 @@
-"""Progress for a person: a bar in a terminal or notebook, a line now and then in a log.
+"""Progress: a bar in a terminal or notebook, and occasional lines in a log file.
 
-Of several processes, the first one reports for all.
-
-A tqdm bar redraws itself with carriage returns, which a log file keeps as thousands
-of lines; so where standard error is no terminal, plain lines are printed instead.
+A tqdm bar redraws itself with carriage returns, which would fill a log file with
+thousands of lines. So if standard error is not a terminal, lines are printed instead.
+Of several processes, only the first one reports.
 """
 
 from __future__ import annotations
@@ -22,7 +21,26 @@ SECONDS_BETWEEN_DRAWS = 0.2
 
 
 class Progress:
-    """Count images towards a total and show speed, losses and the time left."""
+    """Count images or steps, and show speed, losses and the remaining time.
+
+    Parameters
+    ----------
+    total : int
+        What the count reaches at the end.
+    description : str
+        Shown before the count.
+    shown : bool
+        False shows nothing.
+    unit : str, default="img"
+        What is counted.
+
+    Examples
+    --------
+    >>> from gansampler.training import Progress
+    >>> progress = Progress(100, "translating", shown=False)
+    >>> progress.update(10)
+    >>> progress.close()
+    """
 
     def __init__(
         self, total: int, description: str, *, shown: bool, unit: str = "img"
@@ -47,14 +65,14 @@ class Progress:
             self._lines = True
 
     def start_at(self, n_done: int) -> None:
-        """Count what an earlier run has done, which took none of this one's time."""
+        """Start with the count of an earlier run, which does not affect the speed."""
         self._count = self._earlier = n_done
         if self._bar is not None:
             self._bar.initial = self._bar.n = self._bar.last_print_n = n_done
 
     @property
     def wants_note(self) -> bool:
-        """Whether it is time to work out a new note (losses live on the device)."""
+        """Whether it is time for new figures. It takes time to read losses on a GPU."""
         now = time.monotonic()
         due = (self._bar is not None and now - self._last_note > 1.0) or (
             self._lines and now - self._last_line > SECONDS_BETWEEN_LINES
@@ -80,7 +98,7 @@ class Progress:
             self._print_line()
 
     def close(self) -> None:
-        """Leave the last state on the screen."""
+        """Show the last state, and end the display."""
         if self._bar is not None:
             self._bar.close()
         elif self._lines:
@@ -91,12 +109,12 @@ class Progress:
         self._last_line = time.monotonic()
         seconds = self._last_line - self._start
         rate = (self._count - self._earlier) / seconds if seconds > 0 else 0.0
-        left = (self._total - self._count) / rate if rate > 0 else 0.0
+        remaining = (self._total - self._count) / rate if rate > 0 else 0.0
         line = (
             f"{self._description}: {self._count}/{self._total} {self._unit} "
             f"({100 * self._count / max(self._total, 1):.0f}%), "
-            f"{rate:.1f} {self._unit}/s, {tqdm.format_interval(seconds)} gone, "
-            f"{tqdm.format_interval(left)} left"
+            f"{rate:.1f} {self._unit}/s, {tqdm.format_interval(seconds)} elapsed, "
+            f"{tqdm.format_interval(remaining)} remaining"
         )
         sys.stderr.write(f"{line}, {self._note}\n" if self._note else f"{line}\n")
 

@@ -1,70 +1,91 @@
-"""The loop: epochs of steps until the end, the time limit, Ctrl-C or a hook."""
+"""The loop: epochs of steps until the end, the time limit, Ctrl-C or a callback."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import signal
+import threading
 import time
 import warnings
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
 from gansampler.exceptions import (
+    CheckpointWarning,
     TrainingDivergedError,
     TrainingRestoredWarning,
     TrainingStoppedWarning,
 )
+from gansampler.training._callbacks import Callback
 from gansampler.training._checkpoint import Checkpoints
 from gansampler.training._device import to_device
-from gansampler.training._interrupt import Interrupt
 from gansampler.training._progress import Progress
 from gansampler.training._state import Snapshot, capture, is_finite, restore
 from gansampler.training._task import TrainingTask
 
-if TYPE_CHECKING:
-    from gansampler.training._trainer import Trainer
-
 __all__ = ["Run"]
 
-# How many steps' losses stay on the device before they are looked at, so that a GPU
-# is not made to wait for the CPU after each step.
+# The losses of this many steps stay on the device before they are checked, so that a
+# GPU does not wait for the CPU after each step.
 STEPS_BETWEEN_CHECKS = 50
-# How often processes with GPUs ask each other whether to stop: it costs a round trip.
-STEPS_BETWEEN_QUESTIONS = 10
+# How often processes with GPUs agree on whether to stop, which takes time.
+STEPS_BETWEEN_AGREEMENTS = 10
 
-
-TIME, INTERRUPT = 1, 2
+# Reasons to stop; if there are several, the largest counts.
+CALLBACK, TIME, INTERRUPT = 1, 2, 3
 
 
 class _NotFiniteError(Exception):
-    """A loss, or a weight, is NaN or infinite."""
+    """A loss or a weight is NaN or infinite."""
 
 
 class Run:
-    """The state of one fit: where it is, its history, and losses not yet looked at."""
+    """One fit: its position, its history, and the losses that are not yet checked.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        Already on the device, with its group of processes.
+    n_epochs : int
+    fabric : Fabric
+    callbacks : sequence of Callback
+    max_seconds : float
+        Time limit.
+    seconds_between_snapshots : float
+        0 for a snapshot after each step.
+    progress : Progress
+    checkpoints : Checkpoints or None
+        Where snapshots are written. None keeps them in memory.
+    """
 
     def __init__(
         self,
-        trainer: Trainer,
         task: TrainingTask,
         n_epochs: int,
+        fabric: Fabric,
+        *,
+        callbacks: Sequence[Callback],
+        max_seconds: float,
+        seconds_between_snapshots: float,
         progress: Progress,
         checkpoints: Checkpoints | None,
     ) -> None:
-        self.task, self.n_epochs, self.progress = task, n_epochs, progress
+        self.task, self.n_epochs, self.fabric = task, n_epochs, fabric
         self.process_group = task.process_group
-        is_first = self.process_group.rank == 0
-        # One process writes and reports for all: their states are the same.
-        self.callbacks = (trainer.callbacks or []) if is_first else []
-        self.checkpoints = checkpoints if is_first else None
-        self.max_seconds = _seconds(trainer.max_time)
-        self.seconds_between_snapshots = _seconds(trainer.checkpoint_every)
+        # One process writes and reports for all, because their states are the same.
+        self.is_first = self.process_group.rank == 0
+        self.callbacks = callbacks if self.is_first else []
+        self.checkpoints = checkpoints if self.is_first else None
+        self.max_seconds = max_seconds
+        self.seconds_between_snapshots = seconds_between_snapshots
+        self.progress = progress
         self.start = time.monotonic()
-        self.interrupt = Interrupt()
+        self.interrupt = _Interrupt()
         self.history: list[dict[str, float]] = []
-        # The next step to take; both count from 1.
+        # The next step to take. Both count from 1.
         self.epoch, self.step = 1, 1
         self.finished = n_epochs == 0
         self._seconds, self._n_images = 0.0, 0
@@ -76,24 +97,16 @@ class Run:
 
     @property
     def n_steps(self) -> int:
-        """Steps taken since the beginning of the run."""
+        """Number of steps since the beginning of the run."""
         return (self.epoch - 1) * self.task.n_batches + self.step - 1
-
-    def resume(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot."""
-        state = snapshot.unpack()
-        restore(self.task, state["task"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.finished, self.history = state["finished"], state["history"]
-        self._sums, self._seconds = state["sums"], state["seconds"]
-        self._n_images, self._lr = state["n_images"], state["lr"]
-        self._pending.clear()
 
     def snapshot(self) -> Snapshot:
         """Copy the state of the run."""
         return Snapshot.of(
             {
                 "task": capture(self.task),
+                # Of 16-mixed: the factor that scales the loss.
+                "precision": self.fabric.strategy.precision.state_dict(),
                 "epoch": self.epoch,
                 "step": self.step,
                 "finished": self.finished,
@@ -105,30 +118,71 @@ class Run:
             }
         )
 
-    def loop(self, fabric: Fabric) -> None:
-        """Run every epoch, with the hooks around them."""
-        for callback in self.callbacks:
-            callback.on_fit_start(self.task, self.n_epochs)
+    def resume(self, snapshot: Snapshot) -> None:
+        """Continue from a snapshot."""
+        state = snapshot.unpack()
+        restore(self.task, state["task"])
+        if state["precision"]:
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.finished, self.history = state["finished"], state["history"]
+        self._sums, self._seconds = state["sums"], state["seconds"]
+        self._n_images, self._lr = state["n_images"], state["lr"]
+        self._pending.clear()
+
+    def start_together(self) -> None:
+        """Read the latest checkpoint, and give all processes the state of the first."""
+        latest = None if self.checkpoints is None else self.checkpoints.read_latest()
+        is_alone = self.process_group.world_size == 1
+        if latest is not None or not is_alone:
+            self.resume(self.process_group.from_first(latest or self.snapshot()))
+        if self.finished and latest is not None and self.checkpoints is not None:
+            warnings.warn(
+                "This run was finished by an earlier call. Its networks are read from "
+                f"{str(self.checkpoints.folder)!r} and are not trained again. Delete "
+                "this folder to train again.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+
+    def loop(self) -> None:
+        """Train until the end, and call the callbacks."""
+        if not is_finite(self.task):
+            raise TrainingDivergedError(
+                "The weights of the networks must be finite before the first step. "
+                "Some are NaN or infinite. Check how the networks are initialised, or "
+                "the file of their weights."
+            )
+        started: list[Callback] = []
+        try:
+            for callback in self.callbacks:
+                callback.on_fit_start(self.task, self.n_epochs)
+                started.append(callback)
+            self._train()
+        finally:
+            with contextlib.ExitStack() as stack:
+                for callback in reversed(started):
+                    stack.callback(callback.on_fit_end, self.task, self.history)
+
+    def _train(self) -> None:
         self.progress.start_at(self.n_steps)
         self._take_snapshot(write=False)
         reason = 0
         with self.interrupt.listen():
             while not (reason or self.finished):
                 try:
-                    reason = self._run_epoch(fabric)
+                    reason = self._run_epoch()
                 except _NotFiniteError as error:
                     self._go_back(error)
-        if reason:
-            self._stop(reason)
-        for callback in self.callbacks:
-            callback.on_fit_end(self.task, self.history)
+        if reason > CALLBACK:
+            self._warn_stopped(reason)
 
-    def _run_epoch(self, fabric: Fabric) -> int:
-        """Run what is left of an epoch; return the reason to stop, or 0."""
+    def _run_epoch(self) -> int:
+        """Run the rest of an epoch; return the reason to stop, or 0."""
         clock = time.monotonic()
         for batch in self.task.batches(self.epoch, self.step):
-            with fabric.autocast():
-                losses = self.task.training_step(to_device(fabric, batch))
+            with self.fabric.autocast():
+                losses = self.task.training_step(to_device(self.fabric, batch))
             detached = {name: loss.detach() for name, loss in losses.items()}
             self._pending.append((self.step, detached))
             self._n_images += len(batch[0]) * self.process_group.world_size
@@ -139,39 +193,43 @@ class Run:
             self.progress.update(1)
             now = time.monotonic()
             self._seconds, clock = self._seconds + now - clock, now
-            if self.step <= self.task.n_batches and self._asks_at(self.step):
-                reason, is_due = self._ask()
+            if self.step <= self.task.n_batches and self._agrees_after_this_step():
+                reason, is_due = self._agree()
                 if reason or is_due:
                     self._take_snapshot()
                 if reason:
                     return reason
         self._check_pending()
         self._note()
-        self._end_epoch(clock)
-        reason, is_due = self._ask()
+        ended_by_callback = self._end_epoch(clock)
+        reason, is_due = self._agree(CALLBACK if ended_by_callback else 0)
         if reason or is_due or self.finished:
             self._take_snapshot()
         return 0 if self.finished else reason
 
-    def _end_epoch(self, clock: float) -> None:
+    def _end_epoch(self, clock: float) -> bool:
+        """Complete the history; return whether a callback ends the run."""
         for scheduler in self.task.schedulers:
             scheduler.step()
         self.process_group.average_buffers(self.task.modules.values())
         record = self._record()
-        enough = self.task.end_epoch(record)
+        ended_by_task = self.task.end_epoch(record)
         self._seconds += time.monotonic() - clock
         record["seconds"] = self._seconds
         record["images_per_second"] = self._n_images / max(self._seconds, 1e-9)
         self.history.append(record)
-        for callback in self.callbacks:
-            enough = bool(callback.on_epoch_end(self.task, record)) or enough
+        answers = [
+            callback.on_epoch_end(self.task, record) for callback in self.callbacks
+        ]
         if self.checkpoints is not None:
             self.checkpoints.write_history(self.history)
         self.epoch, self.step = self.epoch + 1, 1
         self._sums, self._seconds, self._n_images = {}, 0.0, 0
         self._lr = self._get_lr()
-        (agreed,) = self.process_group.agree(int(enough))
+        (agreed,) = self.process_group.agree(int(ended_by_task))
+        # A run that a callback ends is not finished: other callbacks may continue it.
         self.finished = self.epoch > self.n_epochs or bool(agreed)
+        return any(answers)
 
     def _record(self) -> dict[str, Any]:
         n_steps = self.step - 1
@@ -187,45 +245,42 @@ class Run:
     def _get_lr(self) -> float:
         return next(iter(self.task.optimizers.values())).param_groups[0]["lr"]
 
-    def _asks_at(self, step: int) -> bool:
-        on_cpu = self.task.device.type == "cpu"
+    def _agrees_after_this_step(self) -> bool:
         return (
             self.process_group.world_size == 1
-            or on_cpu
-            or step % STEPS_BETWEEN_QUESTIONS == 0
+            or self.task.device.type == "cpu"
+            or self.step % STEPS_BETWEEN_AGREEMENTS == 0
         )
 
-    def _ask(self) -> tuple[int, int]:
-        """Return the reason to stop, or 0, and whether a snapshot is due, for all."""
+    def _agree(self, reason: int = 0) -> tuple[int, int]:
+        """Return, for all processes, the reason to stop and whether to snapshot."""
         now = time.monotonic()
-        reason = TIME if now - self.start > self.max_seconds else 0
-        if self.interrupt.asked:
+        if now - self.start > self.max_seconds:
+            reason = TIME
+        if self.interrupt.requested:
             reason = INTERRUPT
         is_due = now - self._snapshot_time > self.seconds_between_snapshots
         reason, is_due_now = self.process_group.agree(reason, int(is_due))
         return reason, is_due_now
 
-    def _stop(self, reason: int) -> None:
-        """Say why the run ended early, and keep the figures of a part of an epoch."""
+    def _warn_stopped(self, reason: int) -> None:
+        """Warn about the early end, and add an unfinished epoch to the history."""
+        where = f"at the end of epoch {self.epoch - 1} of {self.n_epochs}"
         if self.step > 1:
-            where = f"epoch {self.epoch} of {self.n_epochs}, after step {self.step - 1}"
-            where += f" of {self.task.n_batches}"
+            where = f"in epoch {self.epoch} of {self.n_epochs}, after step "
+            where += f"{self.step - 1} of {self.task.n_batches}"
             self.history.append(self._record())
-        else:
-            where = f"epoch {self.epoch - 1} of {self.n_epochs}, at its end"
-        why = "on request (Ctrl-C)"
+        why = "because of Ctrl-C"
         if reason == TIME:
-            why = f"after {time.monotonic() - self.start:.0f} s "
-            why += f"(max_time={self.max_seconds:g} s)"
-        how = "raise `max_time` for more."
+            why = f"at the time limit (max_time={self.max_seconds:g} s)"
+        remedy = "To train for longer, raise `max_time`."
         if self.checkpoints is not None:
-            how = "the same call goes on from here."
+            remedy = "Make the same call again to resume the run."
         elif reason == INTERRUPT:
-            how = "set `checkpoint_dir` in the trainer to go on from such a point."
-        if self.process_group.rank == 0:
+            remedy = "To be able to resume a run, set `checkpoint_dir` in the trainer."
+        if self.is_first:
             warnings.warn(
-                f"Training stopped {why} in {where}. The networks are usable as they "
-                f"are; {how}",
+                f"Training stopped {why} {where}. The networks can be used. {remedy}",
                 TrainingStoppedWarning,
                 stacklevel=2,
             )
@@ -242,21 +297,21 @@ class Run:
         self._snapshot_time = time.monotonic()
 
     def _go_back(self, error: _NotFiniteError) -> None:
-        """Restore the last good state; refuse to do that twice in a run."""
-        advice = "Lower `lr`, or set precision='32-true' in the trainer."
+        """Restore the latest snapshot; the second time, raise an error."""
+        remedy = "Lower `lr`, or set precision='32-true' in the trainer."
         if self._snapshot is None or self.task.draw > 0:
-            again = " That is the second time in this run." if self.task.draw else ""
             raise TrainingDivergedError(
-                f"Every loss must stay finite. {error}{again} {advice}"
+                f"Every loss must stay finite. {error} This is the second time in this "
+                f"run. {remedy}"
             )
         self.resume(self._snapshot)
-        # In the same order it would end the same way.
+        # The same order of the data would lead to the same loss.
         self.task.draw += 1
-        if self.process_group.rank == 0:
+        if self.is_first:
             warnings.warn(
-                f"Every loss must stay finite. {error} Training goes on, in another "
-                f"order of the data, from the last good state: epoch {self.epoch}, "
-                f"step {self.step}. If it happens again: {advice}",
+                f"Every loss must stay finite. {error} Training continues from epoch "
+                f"{self.epoch}, step {self.step}, with another order of the data. If "
+                f"this happens again: {remedy}",
                 TrainingRestoredWarning,
                 stacklevel=2,
             )
@@ -271,7 +326,7 @@ class Run:
         )
 
     def _look_at_losses(self) -> None:
-        # Processes look at the same steps, whatever their bars show.
+        # All processes check after the same steps, whatever their progress shows.
         wants_note = self.progress.wants_note
         if len(self._pending) >= STEPS_BETWEEN_CHECKS or (
             wants_note and self.process_group.world_size == 1
@@ -281,7 +336,7 @@ class Run:
             self._note()
 
     def _check_pending(self) -> None:
-        """Add the pending losses to the sums; refuse NaN and infinity."""
+        """Add the pending losses to the sums; raise an error for NaN and infinity."""
         if not self._pending:
             return
         names = list(self._pending[0][1])
@@ -299,14 +354,34 @@ class Run:
                 f"The loss {names[column]!r} became {values[row, column].item()} in "
                 f"epoch {self.epoch}, step {self._pending[row][0]}."
             )
-        # One after the other: the same sum, however often they are looked at.
+        # One by one: the sum does not depend on how often losses are checked.
         for row in values.tolist():
             for name, value in zip(names, row, strict=True):
                 self._sums[name] = self._sums.get(name, 0.0) + value
         self._pending.clear()
 
 
-def _seconds(limit: float | timedelta | None) -> float:
-    if limit is None:
-        return math.inf
-    return limit.total_seconds() if isinstance(limit, timedelta) else float(limit)
+class _Interrupt:
+    """The first Ctrl-C ends the run after its step, the second one at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[None]:
+        """Handle Ctrl-C, in the main thread and unless the caller handles it."""
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        ):
+            yield
+            return
+        signal.signal(signal.SIGINT, self._on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)

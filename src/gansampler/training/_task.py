@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -17,14 +19,14 @@ Batch = tuple[torch.Tensor, ...]
 
 
 class TrainingTask(ABC):
-    """A thing to train: subclass it, and hand it to :meth:`Trainer.fit`.
+    """Networks and a training step. Subclass it and pass it to :meth:`Trainer.fit`.
 
     The engine calls :meth:`training_step` for each batch, in half precision where that
-    is chosen. The step calls :meth:`update`, which does the rest: gradients (of all
-    processes, if there are several) and the optimiser.
+    is chosen. The step calls :meth:`update`, which computes the gradients, averages
+    them over the processes and steps the optimiser.
 
-    For a run that can be stopped and taken up again anywhere, :meth:`batches` must be a
-    function of the epoch and of what :meth:`state_dict` holds.
+    To resume a run at any step, :meth:`batches` must depend on nothing but the epoch,
+    `draw` and what :meth:`state_dict` returns.
 
     Attributes
     ----------
@@ -33,20 +35,20 @@ class TrainingTask(ABC):
     optimizers : dict of str -> Optimizer
         The optimisers, by name.
     schedulers : list of LRScheduler
-        Stepped by the engine after each epoch.
+        The engine steps them after each epoch.
     n_batches : int
-        Batches in an epoch.
+        Number of batches per epoch.
     mixed_precision : bool
         Whether ``precision="auto"`` may use half precision in the networks.
     memory_advice : str
-        What a user can change where memory is short.
+        What the user can change if memory is short.
     draw : int
-        How often the order of the data is to be drawn anew: 0, or 1 after a loss that
-        was not finite. Set by the engine.
+        0 at first, and 1 after a loss that was not finite. Use it in the seed of the
+        order of the data, so that the order then changes. Set by the engine.
     process_group : ProcessGroup
-        The processes that train together; set by the engine.
+        The processes that train together. Set by the engine.
     device : torch.device
-        Where the batches are; set by the engine.
+        The device of the batches. Set by the engine.
 
     Examples
     --------
@@ -86,14 +88,14 @@ class TrainingTask(ABC):
     draw: int = 0
     process_group: ProcessGroup = ProcessGroup()
     device: torch.device = torch.device("cpu")
-    _backward: Callable[[torch.Tensor], None] | None = None
+    _backward: Callable[[torch.Tensor], None] = staticmethod(torch.Tensor.backward)
 
     @abstractmethod
     def batches(self, epoch: int, first: int = 1) -> Iterator[Batch]:
-        """Yield this process's share of an epoch's batches, as tuples of tensors.
+        """Yield this process's share of each batch of an epoch, as tuples of tensors.
 
-        Epochs and batches count from 1; a run that is taken up again asks for the
-        batches from `first` on. See :meth:`ProcessGroup.share` for what a share is.
+        Epochs and batches count from 1. A resumed run asks for the batches from
+        `first` on. See :meth:`ProcessGroup.share`.
         """
 
     @abstractmethod
@@ -101,35 +103,59 @@ class TrainingTask(ABC):
         """Update the networks on one batch and return the losses by name."""
 
     def update(self, optimizer: str, loss: torch.Tensor) -> None:
-        """Take one step of an optimiser: its gradients are those of `loss` alone."""
+        """Step an optimiser with the gradients of `loss`."""
         chosen = self.optimizers[optimizer]
         chosen.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, enabled=False):
-            if self._backward is None:
-                loss.backward()
-            else:
-                self._backward(loss)
+            self._backward(loss)
             self.process_group.average_gradients(
                 p for part in chosen.param_groups for p in part["params"]
             )
             chosen.step()
-        # It holds the weights in half precision, as they were before the step.
+        # The cache holds half precision copies of the weights before the step.
         torch.clear_autocast_cache()
 
     def end_epoch(self, record: dict[str, float]) -> bool:
-        """Take stock of an epoch: may add figures to `record`; True ends the run."""
+        """Act on the end of an epoch. May add to `record`; True ends the run."""
         return False
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a run needs to go on, beside networks and optimisers.
+    def translate(self, X: npt.ArrayLike) -> np.ndarray:
+        """Translate images with the networks in their present state.
 
-        Tensors, NumPy arrays, numbers, text and None, in dicts, lists and tuples.
+        :class:`SavePictures` calls it after an epoch. Override it in tasks that
+        translate. By default it raises an error.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width, n_channels)
+            uint8 in [0, 255] or floating in [0, 1].
+
+        Returns
+        -------
+        X_translated : ndarray of the shape and dtype of `X`
+        """
+        raise NotImplementedError(
+            "Only a task that translates images can translate `X`. "
+            f"{type(self).__name__} has no method `translate`. Define it, or remove "
+            "the callback that calls it."
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs in addition to networks and optimisers.
+
+        Seeds, for example. It may consist of tensors, NumPy arrays, numbers, text and
+        None, in dicts, lists and tuples.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what makes two runs the same one: parameters and data, JSON-able."""
+        """Return what identifies a run: parameters and hashes of the data.
+
+        A run continues if the fingerprint and the initial weights of the networks are
+        the same. An entry ``"random_state": None``, at any depth, says that each call
+        draws other initial weights. Then the fingerprint alone identifies the run.
+        """
         return {}

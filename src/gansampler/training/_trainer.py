@@ -1,13 +1,15 @@
-"""The estimator that says where and how networks are trained.
+"""The estimator that decides where and how networks are trained.
 
-Layer rule: knows tasks and hooks, never a translator, a classifier or a loss.
+Layer rule: knows tasks and callbacks, never a translator, a classifier or a loss.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +17,20 @@ from lightning_fabric import Fabric
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from gansampler._validation import NearestNameMixin, StrOptions, at_least
+from gansampler._validation import (
+    NearestNameMixin,
+    StrOptions,
+    at_least,
+    preserved_rng,
+)
 from gansampler.training._callbacks import Callback
-from gansampler.training._checkpoint import Checkpoints, fingerprint
+from gansampler.training._checkpoint import Checkpoints, identify_run
 from gansampler.training._device import (
-    convert,
     deterministic_kernels,
     is_available,
     make_fabric,
     on_gpu,
+    placed,
     set_up,
     to_device,
 )
@@ -36,56 +43,60 @@ from gansampler.training._memory import (
 from gansampler.training._process_group import join_group, launched_from_outside
 from gansampler.training._progress import Progress
 from gansampler.training._run import Run
-from gansampler.training._state import Snapshot
+from gansampler.training._state import (
+    Snapshot,
+    capture_random,
+    restore,
+    restore_random,
+)
 from gansampler.training._task import TrainingTask
 
 __all__ = ["Trainer"]
 
 
 class Trainer(NearestNameMixin, BaseEstimator):
-    """Where and how networks are trained; shared by translators and classifiers.
+    """Where and how networks are trained: device, precision, processes, checkpoints.
 
-    It is a bag of machine settings without fitted state, so one instance can serve
-    several estimators, be cloned, and be searched over
+    A trainer has settings and no fitted state. So one instance can serve several
+    translators and classifiers, can be cloned, and can be part of a grid search
     (``translator__trainer__precision``).
 
     Parameters
     ----------
     accelerator : {"auto", "cpu", "cuda", "gpu", "mps"}, default="auto"
-        The kind of device. ``"auto"`` takes a GPU where there is one.
+        Kind of device. ``"auto"`` uses a GPU if there is one.
     devices : int or list of int, default=1
-        How many devices, or the indices of GPUs. With more than one, training is done
-        by as many processes, which are started for it and each take their share of
-        every batch. Under torchrun or ``fabric run`` the processes that these started
-        are used, whatever `devices` says.
+        Number of devices, or the indices of GPUs. With more than one, `fit` starts one
+        process per device, and each computes its share of every batch. If the program
+        was started by torchrun or ``fabric run``, it uses their processes instead.
     precision : {"auto", "32-true", "bf16-mixed", "16-mixed", "64-true"}, \
             default="auto"
-        Number format of the networks' arithmetic; weights, losses and optimisers
-        stay in float32 with the mixed ones. ``"auto"`` is ``"bf16-mixed"`` where the
+        Number format in which the networks compute. With the mixed ones, weights,
+        losses and optimisers stay in float32. ``"auto"`` is ``"bf16-mixed"`` if the
         processor or GPU computes in bfloat16 natively and the networks are
-        convolutional, and ``"32-true"`` elsewhere. In addition, where a CPU is fast at
-        8-bit integers, uint8 images are translated with them in the residual blocks.
+        convolutional, and ``"32-true"`` otherwise. The weights of fitted networks are
+        in the format that they had before, also with ``"64-true"``.
     max_time : float or timedelta, default=None
-        Training ends after the step that passes this many seconds, with a
-        :class:`~gansampler.exceptions.TrainingStoppedWarning`. It holds for each
-        network that is trained.
+        Time limit in seconds for each network. Training stops after the step that
+        exceeds it, with a :class:`~gansampler.exceptions.TrainingStoppedWarning`.
     checkpoint_dir : path-like, default=None
-        Folder for checkpoints. The same call, made again after it was stopped or
-        killed, goes on from the last one and ends with the same result. Each run has
-        a folder of its own there, named by its settings and data, with its history as
-        JSON lines. None for no checkpoints.
+        Folder for checkpoints. If a run was stopped or killed, the same call resumes
+        it from the latest checkpoint and gives the same result. Each run has its own
+        subfolder, named by a hash of its settings, data and initial weights, with its
+        history as JSON lines. None writes no checkpoints.
     checkpoint_every : float or timedelta, default=300.0
-        Seconds between checkpoints; 0 for one after each step. The last two are kept.
+        Seconds between checkpoints; 0 writes one after each step. The latest two are
+        kept.
     progress_bar : bool, default=True
-        Whether estimators with ``verbose`` > 0 show a progress bar. In a log file it
-        is a line now and then.
+        Whether estimators with ``verbose`` > 0 show a progress bar. In a log file, it
+        is a line every 15 seconds.
     callbacks : list of Callback, default=None
-        Hooks, called in this order; of several processes, in the first one only.
+        They are called in this order and, of several processes, in the first one only.
 
     See Also
     --------
     gansampler.training.TrainingTask : What a trainer runs.
-    gansampler.training.Callback : The hooks.
+    gansampler.training.Callback : Hooks into a run.
 
     Examples
     --------
@@ -137,36 +148,41 @@ class Trainer(NearestNameMixin, BaseEstimator):
         verbose: int = 0,
         description: str = "training",
     ) -> list[dict[str, float]]:
-        """Run a task, or go on with one that was stopped.
+        """Run a task, or resume a run that was stopped.
+
+        The global random generators of Python, NumPy and torch are restored
+        afterwards. Fits in several threads run one after the other, because they
+        share these generators.
 
         Parameters
         ----------
         task : TrainingTask
-            What to train. Its networks are on the CPU again afterwards.
+            What to train. Afterwards its networks are on the CPU.
         n_epochs : int
-            Passes over the task's batches.
+            Number of passes over the batches of the task.
         verbose : int, default=0
-            0 is quiet; progress is shown from 1.
+            0 is silent; 1 shows progress.
         description : str, default="training"
-            Shown beside the progress; also begins the name of the run's folder in
-            `checkpoint_dir`.
+            Shown with the progress. The name of the run's folder in `checkpoint_dir`
+            starts with it.
 
         Returns
         -------
         history : list of dict
-            One for each epoch, with ``epoch`` (from 1), ``n_steps``, ``seconds``,
+            One entry per epoch, with ``epoch`` (from 1), ``n_steps``, ``seconds``,
             ``images_per_second``, ``lr`` and the mean of each loss.
 
         Raises
         ------
         TrainingDivergedError
-            If a loss is NaN or infinite for the second time.
+            If a weight is NaN or infinite before the first step, or if a loss is so
+            for the second time.
         CheckpointError
-            If a checkpoint can not be written; the one before it is whole.
+            If a checkpoint cannot be written. The earlier ones are undamaged.
         OutOfMemoryError
             If the device has too little memory.
         ProcessFailedError
-            If another of several processes has failed.
+            If another of several processes failed.
 
         Warns
         -----
@@ -175,65 +191,65 @@ class Trainer(NearestNameMixin, BaseEstimator):
         TrainingRestoredWarning
             If a loss was NaN or infinite for the first time.
         CheckpointWarning
-            If a checkpoint is damaged or foreign and was passed over.
+            If the run was already finished and is not trained again, or if a
+            checkpoint is damaged or from another run and is skipped.
         """
         n_processes = self._check()
-        if n_processes == 1 or launched_from_outside():
-            return self._fit_here(task, n_epochs, verbose, description).history
-        snapshot = run_in_processes(
-            n_processes, _fit_and_return, self, task, n_epochs, verbose, description
-        )
-        to_precision = self._make_fabric(task.mixed_precision).strategy.precision
+        call = task, n_epochs, verbose, description
+        with preserved_rng():
+            if n_processes == 1 or launched_from_outside():
+                return self._fit(*call).history
+            random_state = capture_random(on_gpu(self.accelerator))
+            snapshot = run_in_processes(
+                n_processes, _fit_in_process, self, random_state, *call
+            )
+            state = snapshot.unpack()
+            restore(task, state["task"])
         for module in task.modules.values():
-            to_precision.convert_module(module.eval())
-        run = Run(self, task, n_epochs, Progress(0, "", shown=False), None)
-        run.resume(snapshot)
-        return run.history
+            module.eval()
+        return state["history"]
 
-    def _fit_here(
+    def _fit(
         self, task: TrainingTask, n_epochs: int, verbose: int, description: str
     ) -> Run:
+        """Run a task in this process."""
         fabric = self._make_fabric(task.mixed_precision)
-        with (
-            deterministic_kernels(fabric.device),
-            join_group() as group,
-            set_up(fabric, task, group),
-        ):
+        with deterministic_kernels(fabric.device), join_group() as group:
+            checkpoints = None
+            if group.rank == 0 and self.checkpoint_dir is not None:
+                checkpoints = self._open_checkpoints(task, n_epochs, description)
             progress = Progress(
                 n_epochs * task.n_batches,
                 description,
                 shown=verbose > 0 and self.progress_bar,
                 unit="step",
             )
-            checkpoints = self._open_checkpoints(task, n_epochs, description)
-            run = Run(self, task, n_epochs, progress, checkpoints)
-            latest = None
-            if self.checkpoint_dir is not None:
-                latest = group.from_first(checkpoints and checkpoints.read_latest())
-            if latest is not None:
-                run.resume(latest)
-            try:
-                with explain_out_of_memory(task):
-                    run.loop(fabric)
-            finally:
-                progress.close()
+            with set_up(fabric, task, group):
+                run = Run(
+                    task,
+                    n_epochs,
+                    fabric,
+                    callbacks=self.callbacks or [],
+                    max_seconds=_seconds(self.max_time),
+                    seconds_between_snapshots=_seconds(self.checkpoint_every),
+                    progress=progress,
+                    checkpoints=checkpoints,
+                )
+                run.start_together()
+                try:
+                    with explain_out_of_memory(task):
+                        run.loop()
+                finally:
+                    progress.close()
         return run
 
     def _open_checkpoints(
         self, task: TrainingTask, n_epochs: int, description: str
-    ) -> Checkpoints | None:
-        if self.checkpoint_dir is None or task.process_group.rank > 0:
-            return None
-        shapes = {
-            f"{name}.{key}": tuple(tensor.shape)
-            for name, module in task.modules.items()
-            for key, tensor in module.state_dict().items()
-        }
+    ) -> Checkpoints:
         settings = {"n_epochs": n_epochs, "task": task.fingerprint()}
-        checkpoints = Checkpoints(
-            self.checkpoint_dir, description, fingerprint(settings, shapes)
-        )
-        # Weights and two moments each, whatever the optimiser.
+        identity = identify_run(settings, task.modules)
+        checkpoints = Checkpoints(os.fspath(self.checkpoint_dir), description, identity)
+        # Weights, and two moments of each in the optimiser.
         n_bytes = 3 * sum(
             tensor.nbytes
             for module in task.modules.values()
@@ -252,69 +268,67 @@ class Trainer(NearestNameMixin, BaseEstimator):
         n_pixels: int = 1,
         mixed_precision: bool = True,
     ) -> np.ndarray:
-        """Map a network over samples, without gradients, in batches that fit.
+        """Apply a network to samples, without gradients, in batches that fit.
+
+        Several processes divide the rows. In a callback, which the first process alone
+        calls, it computes all of them.
 
         Parameters
         ----------
         module : Module
-            On the CPU again afterwards. Where it has a method `to_int8`, which returns
-            a module that computes about the same, ``precision="auto"`` takes that one
-            on CPUs.
+            Afterwards its device, number format and mode are as before.
         n_samples : int
             At least one.
         encode : callable
-            From row numbers, an ndarray of int, to a batch of that many.
+            Takes row numbers, an ndarray of int, and returns a batch of these rows.
         decode : callable
-            From the network's output, on the CPU, to an array of as many rows.
+            Takes the network's output, on the CPU, and returns an array with as many
+            rows.
         n_pixels : int, default=1
-            Pixels of a sample, by which the size of the batches is chosen. They are
-            halved where a GPU's memory is too small for them.
+            Number of pixels of a sample, which determines the size of the batches.
+            Batches that exceed a GPU's memory are halved.
         mixed_precision : bool, default=True
-            Whether ``precision="auto"`` may use half precision, or integers.
+            Whether ``precision="auto"`` may use half precision.
 
         Returns
         -------
         result : ndarray of shape (n_samples, ...)
-            In the order of the rows. Each of several processes computes its share,
-            and returns the whole.
+            In the order of the rows, and the same in all processes.
         """
         self._check()
         fabric = self._make_fabric(mixed_precision)
-        was_training = module.training
-        module = convert(fabric, module.eval())
-        network = module
-        if self.precision == "auto" and mixed_precision and fabric.device.type == "cpu":
-            network = getattr(module, "to_int8", lambda: module)()
-        try:
-            with (
-                deterministic_kernels(fabric.device),
-                join_group() as group,
-                torch.inference_mode(),
-                # One context for all batches, so that weights are cast once.
-                fabric.autocast(),
-            ):
+        with (
+            deterministic_kernels(fabric.device),
+            join_group() as group,
+            placed(fabric, module),
+            torch.inference_mode(),
+            # One context for all batches, so that weights are cast once.
+            fabric.autocast(),
+        ):
+            module.eval()
+            # As in a callback of a run with "64-true", whatever this trainer has.
+            is_double = any(p.dtype == torch.float64 for p in module.parameters())
 
-                def compute(rows: np.ndarray) -> np.ndarray:
-                    return decode(network(to_device(fabric, encode(rows))).cpu())
+            def compute(rows: np.ndarray) -> np.ndarray:
+                batch = to_device(fabric, encode(rows))
+                return decode(module(batch.double() if is_double else batch).cpu())
 
-                size = batch_size_for(fabric.device, n_pixels)
-                return map_rows(compute, n_samples, size, group)
-        finally:
-            module.cpu().train(was_training)
+            size = batch_size_for(fabric.device, n_pixels)
+            return map_rows(compute, n_samples, size, group)
 
     def _check(self) -> int:
-        """Refuse what is not to be had; return the number of processes asked for."""
+        """Check the parameters; return the number of processes."""
         self._validate_params()
         if not is_available(self.accelerator):
             raise ValueError(
                 "`accelerator` must be one that this machine has. Got "
-                f"{self.accelerator!r}, which can not be used here. Pass 'auto' or "
+                f"{self.accelerator!r}, which cannot be used here. Pass 'auto' or "
                 "'cpu'."
             )
         for callback in self.callbacks or ():
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    "`callbacks` must hold instances of gansampler.training.Callback. "
+                    "`callbacks` must be instances of gansampler.training.Callback. "
                     f"Got {callback!r}. Derive its class from Callback."
                 )
         is_list = isinstance(self.devices, list)
@@ -328,24 +342,36 @@ class Trainer(NearestNameMixin, BaseEstimator):
             or any(index not in known for index in indices)
         ):
             raise ValueError(
-                "`devices` must be a number of devices, or a list that holds the "
-                f"indices of GPUs. Got {self.devices!r}; this machine has "
-                f"{torch.cuda.device_count()} GPUs that can be used. Pass devices=1."
+                "`devices` must be a number of devices, or a list of indices of GPUs. "
+                f"Got {self.devices!r}, and {torch.cuda.device_count()} GPUs can be "
+                "used. Pass devices=1."
             )
         return n_processes
 
     def _make_fabric(self, mixed_precision: bool) -> Fabric:
         return make_fabric(
-            self.accelerator, self._own_device(), self.precision, mixed_precision
+            self.accelerator,
+            self._device_of_this_process(),
+            self.precision,
+            mixed_precision,
         )
 
-    def _own_device(self) -> int | list[int]:
-        """Return the one device of this process, as Fabric wants it."""
+    def _device_of_this_process(self) -> int | list[int]:
+        """Return the one device of this process, in the form that Fabric takes."""
         local_rank = int(os.environ["LOCAL_RANK"]) if launched_from_outside() else 0
         if isinstance(self.devices, list):
             return [self.devices[local_rank % len(self.devices)]]
         return [local_rank] if on_gpu(self.accelerator) else 1
 
 
-def _fit_and_return(trainer, task, n_epochs, verbose, description) -> Snapshot:
-    return trainer._fit_here(task, n_epochs, verbose, description).snapshot()
+def _fit_in_process(
+    trainer: Trainer, random_state: dict[str, Any], *call: Any
+) -> Snapshot:
+    restore_random(random_state)
+    return trainer._fit(*call).snapshot()
+
+
+def _seconds(limit: float | timedelta | None) -> float:
+    if limit is None:
+        return math.inf
+    return limit.total_seconds() if isinstance(limit, timedelta) else float(limit)
