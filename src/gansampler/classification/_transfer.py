@@ -37,7 +37,7 @@ from gansampler.classification._task import (
     LossWeights,
     WeightedLoss,
 )
-from gansampler.data._duplicates import warn_near_duplicates
+from gansampler.data import warn_near_duplicates
 from gansampler.images import RESIZE, ImageSequence
 
 __all__ = ["TransferClassifier"]
