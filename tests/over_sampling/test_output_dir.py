@@ -17,7 +17,8 @@ from PIL import Image
 
 from gansampler import CycleGAN, GANOverSampler, Trainer
 from gansampler.exceptions import GANSamplerWarning
-from gansampler.over_sampling import _folder, _generation
+from gansampler.over_sampling import _generation
+from gansampler.over_sampling.output import _folder, _names
 from tests.over_sampling.translators import Invert, Unsteady
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def sampler(output_dir, **params):
 
 @pytest.fixture(autouse=True)
 def chunks_of_four(monkeypatch):
-    monkeypatch.setattr(_generation, "BYTES_A_CHUNK", 4 * 12 * 12 * 3)
+    monkeypatch.setattr(_generation, "BYTES_PER_CHUNK", 4 * 12 * 12 * 3)
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_second_run_writes_nothing(files, tmp_path, expected):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     X, _ = sampler(out).fit_resample(files.paths, files.y)
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    ignored = {out, out / _folder.LOCK}
+    ignored = {out, out / _names.LOCK}
     assert {p: t for p, t in before.items() if p not in ignored} == {
         p: t for p, t in after.items() if p not in ignored
     }
@@ -276,7 +277,12 @@ BAD_FOLDERS = {
     "in the source": ("originals/out", None, ValueError, "must be apart from the fold"),
     "is the source": ("originals", None, ValueError, "and originals in .*originals'"),
     "holds the source": (".", None, ValueError, "and originals in .*originals'"),
-    "foreign": ("full", make_full_folder, ValueError, "holds 'thesis.tex', and no rec"),
+    "foreign": (
+        "full",
+        make_full_folder,
+        ValueError,
+        "contains 'thesis.tex', and no",
+    ),
 }
 
 
@@ -347,7 +353,7 @@ def test_a_disk_that_fills_up_leaves_whole_files(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", fill_up)
-    with pytest.raises(OSError, match=r"The disk is full at .* go on from") as caught:
+    with pytest.raises(OSError, match=r"The disk is full at .* to resume") as caught:
         sampler(out).fit_resample(files.paths, files.y)
     assert not list(out.rglob("*.tmp"))
     assert caught.value.errno == errno.ENOSPC
@@ -365,7 +371,7 @@ def test_a_second_process_waits_and_says_so(files, tmp_path, expected):
     held = threading.Event()
 
     def hold():
-        with filelock.FileLock(out / _folder.LOCK):
+        with filelock.FileLock(out / _names.LOCK):
             held.set()
             time.sleep(0.5)
 
@@ -389,7 +395,7 @@ def test_output_dir_and_form_must_go_together(files, tmp_path):
         sampler("out", output_format="gif").fit_resample(files.paths, files.y)
     over = sampler(tmp_path / "out", output_format="jpeg")
     over.set_params(image_shape=(12, 12, 4))
-    with pytest.raises(ValueError, match="hold images of 1 or 3 channels. Got 4"):
+    with pytest.raises(ValueError, match="store images of 1 or 3 channels. Got 4"):
         over.fit_resample(files.paths, files.y)
     with pytest.raises(ValueError, match="requires y to be passed"):
         sampler(tmp_path / "out").fit_resample(files.paths)
@@ -401,9 +407,10 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from gansampler import CycleGAN, GANOverSampler, Trainer
-from gansampler.over_sampling import _folder, _generation
+from gansampler.over_sampling import _generation
+from gansampler.over_sampling.output import _folder, _names
 from tests.over_sampling.translators import Invert
-_generation.BYTES_A_CHUNK = 4 * 12 * 12 * 3
+_generation.BYTES_PER_CHUNK = 4 * 12 * 12 * 3
 write = _folder.write_image
 def write_slowly(path, data):
     time.sleep(float(sys.argv[4]))

@@ -229,7 +229,7 @@ def test_any_label_gives_a_safe_name(files, tmp_path, kind):
 
 
 def test_folder_names_are_readable():
-    from gansampler.over_sampling._names import folder_names
+    from gansampler.over_sampling.output._names import folder_names
 
     labels = ["a/b", "ä ö", "..", "A/B", 0, 1.5, True, "CON", "良性"]
     assert list(folder_names(labels).values()) == [

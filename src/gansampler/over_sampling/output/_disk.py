@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and folders that may be written to."""
+"""Files that are written as a whole or not at all, and folders that take files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 __all__ = [
     "checksum",
     "checksum_of_file",
-    "explained",
+    "explain_write_errors",
     "make_writable",
     "refuse_source_folders",
-    "remove_leftovers",
+    "remove_temporary_files",
     "replace_file",
     "visible_files",
     "write_image",
@@ -28,12 +28,12 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def checksum(data: bytes) -> str:
-    """Return a digest of the bytes of a file."""
+    """Return the hash of the bytes of a file."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def checksum_of_file(path: Path) -> str | None:
-    """Return the digest of a file's bytes, or None where there is none."""
+    """Return the hash of a file's bytes; None if there is no such file."""
     try:
         return checksum(path.read_bytes())
     except FileNotFoundError:
@@ -41,19 +41,19 @@ def checksum_of_file(path: Path) -> str | None:
 
 
 def _temporary(path: Path) -> Path:
-    # One name for a process, so that one that is killed leaves one at most.
+    # One name per process, so that a killed process leaves at most one file.
     return path.with_name(f".{os.getpid()}{TEMPORARY}")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes were writing; nobody else may be writing here."""
-    for left in folder.glob(f".*{TEMPORARY}"):
-        left.unlink(missing_ok=True)
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the files that killed processes left; no other process may be writing."""
+    for path in folder.glob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Say of a failure to write what is left, and how to go on."""
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Add to an OSError what remains on the disk and how to resume."""
     try:
         yield
     except OSError as error:
@@ -61,21 +61,21 @@ def explained(path: Path) -> Iterator[None]:
         raise OSError(
             error.errno,
             f"Synthetic images are written to `output_dir`. {reason} at {str(path)!r}. "
-            "The files before it are whole. Make space or give permission, and run "
-            "the same call again to go on from there.",
+            "The files before it are complete. Make space or give permission, and run "
+            "the same call again to resume.",
         ) from error
 
 
 def write_image(path: Path, data: bytes) -> None:
-    """Write a file at once.
+    """Write a file as a whole.
 
     Raises
     ------
     OSError
-        If it can not be written; those before it are whole.
+        If it cannot be written.
     """
     temporary = _temporary(path)
-    with explained(path):
+    with explain_write_errors(path):
         try:
             temporary.write_bytes(data)
             temporary.replace(path)
@@ -85,12 +85,12 @@ def write_image(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file at once, if it is not there with the same content.
+    """Write a text file as a whole, unless it has the same content already.
 
-    Paths that are no text keep their bytes.
+    Paths that are not valid text keep their bytes.
     """
     temporary = _temporary(path)
-    with explained(path):
+    with explain_write_errors(path):
         try:
             with temporary.open(
                 "w", encoding="utf-8", errors="surrogateescape", newline=""
@@ -103,7 +103,7 @@ def replace_file(path: Path, lines: Iterable[str]) -> None:
 
 
 def make_writable(folder: Path) -> None:
-    """Make a folder, and see that files can be made in it."""
+    """Create a folder, and check that files can be written to it."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(
             errno.ENOTDIR,
@@ -122,18 +122,18 @@ def make_writable(folder: Path) -> None:
 
 
 def refuse_source_folders(folder: Path, sources: Iterable[str]) -> None:
-    """Refuse a folder that is in one of originals, or holds one."""
+    """Refuse a folder that is inside a folder of originals, or contains one."""
     resolved = folder.resolve()
     for source in sources:
-        held = Path(source).resolve()
-        if held in (resolved, *resolved.parents) or resolved in held.parents:
+        originals = Path(source).resolve()
+        if originals in (resolved, *resolved.parents) or resolved in originals.parents:
             raise ValueError(
-                "`output_dir` must be apart from the folders of the originals, where "
-                "a synthetic image would be taken for one of them. Got "
-                f"{str(folder)!r}, and originals in {str(held)!r}. Pass another."
+                "`output_dir` must be apart from the folders of the originals, so that "
+                "synthetic images are not read as originals later. Got "
+                f"{str(folder)!r}, and originals in {str(originals)!r}. Pass another."
             )
 
 
 def visible_files(folder: Path) -> list[str]:
-    """Return the names of what a folder holds, but for hidden files."""
+    """Return the names of the files and folders in a folder, without hidden ones."""
     return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
