@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from gansampler._validation import NearestNameMixin
+from gansampler._validation import DefaultPartsMixin, NearestNameMixin
 from gansampler.classification._data import check_samples
 from gansampler.classification._files import read_classifier, write_classifier
 from gansampler.classification._network import ClassifierNetwork
@@ -30,13 +30,16 @@ __all__ = ["BaseNetworkClassifier"]
 Self = TypeVar("Self", bound="BaseNetworkClassifier")
 
 
-class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
+class BaseNetworkClassifier(
+    NearestNameMixin, DefaultPartsMixin, ClassifierMixin, BaseEstimator
+):
     """Predictions of a fitted `network_`, for images or for feature rows."""
 
     classes_: np.ndarray
     network_: nn.Module
     sample_shape_: tuple[int, ...]
     scaler_: StandardScaler | None
+    _default_parts: ClassVar = {"trainer": Trainer}
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each sample.
@@ -150,7 +153,8 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
     def _encode(self, images: ImageSequence, rows: np.ndarray) -> torch.Tensor:
         if self.scaler_ is None:
             return images.batch(rows)
-        scaled = self.scaler_.transform(images.take(rows).astype(np.float64))
+        # A data frame under sklearn.set_config(transform_output=...).
+        scaled = np.array(self.scaler_.transform(images.take(rows).astype(np.float64)))
         return torch.from_numpy(scaled).float()
 
     def _logits(self, X: Any) -> np.ndarray:

@@ -21,6 +21,10 @@ class Callback:
     ...         return record["loss"] < 0.1
     """
 
+    def __sklearn_clone__(self) -> Callback:
+        """Return this callback itself, so that the caller's object sees the run."""
+        return self
+
     def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
         """Before the first step."""
 
