@@ -1,5 +1,6 @@
 """The output folder: whole files, continued runs, two processes, bad folders."""
 
+import copy
 import errno
 import json
 import shutil
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import filelock
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gansampler import CycleGAN, GANOverSampler, Trainer
@@ -243,6 +245,30 @@ def test_a_fitted_translator_goes_on_with_the_seed_of_the_folder(files, tmp_path
     first, _ = over.fit_resample(files.paths, files.y)
     again, _ = over.fit_resample(files.paths, files.y)
     assert first == again
+
+
+def test_a_fingerprint_for_each_content_of_fitted_networks(files, tmp_path):
+    """Fitted translators with equal parameters are not the same."""
+
+    def run(translator):
+        over = sampler(tmp_path / "{run}", prefit=True, sampling_strategy={"b": 6})
+        over.set_params(translator=translator).fit_resample(files.paths, files.y)
+        return {path.name for path in tmp_path.iterdir()} - {"originals"}
+
+    source, target = files.images[:12], files.images[12:]
+    translator = CycleGAN(ngf=2, ndf=2, n_blocks=1, n_epochs=1, batch_size=9)
+    translator.fit(source, target)
+    first = run(translator)
+    assert len(first) == 1
+    assert run(copy.deepcopy(translator)) == first
+    assert len(run({"b": translator})) == 2
+    with torch.no_grad():
+        next(translator.generator_st_.parameters()).add_(1e-4)
+    assert len(run(translator)) == 3
+    # A discriminator changes the scores.
+    with torch.no_grad():
+        next(translator.discriminator_t_.parameters()).add_(1e-4)
+    assert len(run(translator)) == 4
 
 
 @pytest.mark.filterwarnings("ignore::gansampler.exceptions.CheckpointWarning")
