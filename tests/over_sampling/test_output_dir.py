@@ -57,7 +57,7 @@ def times(folder):
 
 def stop_after(monkeypatch, n_writes, error):
     """Let the writing of an image fail, after so many have been written."""
-    write, left = _folder.write_image, [n_writes]
+    write, left = _folder.write_file, [n_writes]
 
     def fail_in_the_end(path, data):
         if left[0] == 0:
@@ -65,8 +65,8 @@ def stop_after(monkeypatch, n_writes, error):
         left[0] -= 1
         write(path, data)
 
-    monkeypatch.setattr(_folder, "write_image", fail_in_the_end)
-    return lambda: monkeypatch.setattr(_folder, "write_image", write)
+    monkeypatch.setattr(_folder, "write_file", fail_in_the_end)
+    return lambda: monkeypatch.setattr(_folder, "write_file", write)
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 4, 7, 8, 13, 16])
@@ -437,11 +437,11 @@ from gansampler.over_sampling import _generation
 from gansampler.over_sampling.output import _folder, _names
 from tests.over_sampling.translators import Invert
 _generation.BYTES_PER_CHUNK = 4 * 12 * 12 * 3
-write = _folder.write_image
+write = _folder.write_file
 def write_slowly(path, data):
     time.sleep(float(sys.argv[4]))
     write(path, data)
-_folder.write_image = write_slowly
+_folder.write_file = write_slowly
 folder = sys.argv[2]
 paths = [f"{folder}/scan {i}.png" for i in range(19)]
 GANOverSampler(

@@ -16,45 +16,45 @@ __all__ = ["OverSampledDataset"]
 
 
 class OverSampledDataset(Dataset[tuple[Any, Any]]):
-    """Originals and synthetic images, read when they are asked for.
+    """Originals and synthetic images, read when they are needed.
 
-    It takes what :class:`~gansampler.GANOverSampler` returns, whatever form that has,
-    and is what it returns for a torch data set. It can be sent to the workers of a
-    ``DataLoader``.
+    :class:`~gansampler.GANOverSampler` returns it for a torch data set. It also takes
+    the result of the sampler in any other form. The workers of a ``DataLoader`` can
+    use it.
 
     Parameters
     ----------
     X : array-like, list of paths, data frame or Dataset
         The resampled images, `X_resampled`, in any form that the sampler takes.
     y : array-like of shape (n_samples,)
-        Their labels, `y_resampled`.
+        Labels of the images, `y_resampled`.
     sample_indices : array-like of int of shape (n_samples,)
-        For each image the row of the data set before resampling that it is, or was
-        translated from: the sampler's `sample_indices_`.
+        For each image, the row of the data before resampling that it is or was
+        translated from: `sample_indices_` of the sampler.
     is_synthetic : array-like of bool of shape (n_samples,), default=None
-        Which images were made: the sampler's `is_synthetic_`. Not needed with
+        Whether an image is synthetic: `is_synthetic_` of the sampler. Not needed with
         `synthetic`.
     synthetic : array-like or list of paths, default=None
-        The synthetic images, where `X` holds the originals alone.
+        The synthetic images, if `X` contains only the originals.
     image_shape : tuple of (height, width, n_channels), default=None
-        What images are brought to. Needed for paths and for flattened images.
+        Shape to which images are resized. Needed for paths and for flattened images.
     path_column : column name, default=None
-        The column of a data frame that holds the paths.
+        Column of a data frame that contains the paths.
     resize : {"crop", "stretch", "pad"}, default="crop"
-        How files of another size are brought to `image_shape`.
+        How files of another size are resized to `image_shape`.
     transform : callable, default=None
-        Applied to each image when it is read.
+        Function that is applied to each image when it is read.
 
     Attributes
     ----------
     parent : ndarray of int of shape (n_samples,)
         `sample_indices`. Images with the same parent belong on one side of a split.
     is_synthetic : ndarray of bool of shape (n_samples,)
-        Which images were made.
+        Whether an image is synthetic.
     targets : list
         The labels.
     transform : callable or None
-        As given.
+        The parameter `transform`.
 
     Raises
     ------
@@ -63,14 +63,14 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
 
     See Also
     --------
-    gansampler.GANOverSampler : Makes the images.
+    gansampler.GANOverSampler : Makes the synthetic images.
     gansampler.data.BalancedSampler : Draws every class equally often.
 
     Notes
     -----
     An item is a pair of an image and its label. The image is a tensor of shape
-    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] where the
-    images are floating; with `transform`, what that returns. The transforms of
+    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] if the images
+    are floating. `transform` is applied to it; the transforms of
     ``torchvision.transforms.v2`` take such tensors.
 
     Examples
@@ -111,7 +111,7 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
         def as_sequence(images: Any) -> ImageSequence:
             if isinstance(images, ImageSequence):
                 return images
-            # A cache of the images would be one for each worker.
+            # A cache would be filled in each worker.
             return ImageSequence(
                 images, image_shape, path_column=path_column, resize=resize, cache=False
             )
@@ -127,8 +127,8 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
             is_synthetic = np.arange(n_images) >= len(self._parts[0])
         if is_synthetic is None:
             raise ValueError(
-                "`is_synthetic` must say which images were made. Got None. Pass the "
-                "sampler's `is_synthetic_`."
+                "`is_synthetic` must say which images are synthetic. Got None. Pass "
+                "`is_synthetic_` of the sampler."
             )
         self.is_synthetic = np.asarray(is_synthetic, dtype=bool)
         lengths = {
@@ -140,12 +140,12 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
             if length != n_images:
                 raise ValueError(
                     f"`{name}` must have one entry for each image. Got {length} for "
-                    f"{n_images} images. Pass all that the sampler returned."
+                    f"{n_images} images. Pass the whole result of the sampler."
                 )
         if not all(part.is_image for part in self._parts):
             raise ValueError(
-                "`X` must hold images. Got feature rows, or flattened images without "
-                "`image_shape`. Pass image_shape=(height, width, n_channels)."
+                "`X` must contain images. Got feature rows, or flattened images "
+                "without `image_shape`. Pass image_shape=(height, width, n_channels)."
             )
         self.transform = transform
 

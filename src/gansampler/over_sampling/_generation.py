@@ -19,8 +19,8 @@ __all__ = ["Chunk", "check_n_versions", "draw_sources", "generate"]
 
 # Large enough for full batches, and small enough for any memory.
 BYTES_PER_CHUNK = 2**24
-# Attempts to get a distinct translation from random rotations of a source.
-MAX_ATTEMPTS = 10
+# Random rotations of a source that are tried to get a distinct translation.
+MAX_RETRIES = 9
 MAX_SHIFT = 3
 # All shifts by whole pixels, the smallest first; the first one changes nothing.
 SHIFTS = sorted(
@@ -30,6 +30,11 @@ SHIFTS = sorted(
 # Standard deviation of the noise, as a share of each feature's among the sources.
 ROW_JITTER = 0.1
 RANDOM_ROTATION = 8
+ALLOW_MORE = (
+    "If the images have no orientation, allow more versions with horizontal_flip=True "
+    "and vertical_flip=True in the translator. Otherwise use more sources "
+    "(source='rest'), or ask for fewer."
+)
 
 
 class Chunk(NamedTuple):
@@ -55,19 +60,16 @@ class Flips(NamedTuple):
     horizontal: bool
     vertical: bool
 
+    @classmethod
+    def of(cls, translator: Any) -> Flips:
+        """Return the flips that the parameters of a translator allow."""
+        names = ("horizontal_flip", "vertical_flip")
+        return cls(*(bool(getattr(translator, name, False)) for name in names))
+
     @property
     def n_versions(self) -> int | None:
         """The number of versions of a source image; None if it is unlimited."""
-        if self.horizontal and self.vertical:
-            return None
-        return len(SHIFTS) * (2 if self.horizontal or self.vertical else 1)
-
-
-def _allowed_flips(translator: Any) -> Flips:
-    return Flips(
-        bool(getattr(translator, "horizontal_flip", False)),
-        bool(getattr(translator, "vertical_flip", False)),
-    )
+        return None if all(self) else len(SHIFTS) * (1 + any(self))
 
 
 def check_n_versions(
@@ -89,21 +91,14 @@ def check_n_versions(
     ShortfallError
         If the images cannot all be distinct.
     """
-    n_versions = _allowed_flips(translator).n_versions
+    n_versions = Flips.of(translator).n_versions
     if n_versions is not None and n_new > n_versions * n_sources:
         raise ShortfallError(
             f"All synthetic images must be distinct. {n_new} for class {label!r} are "
             f"too many for {n_sources} sources, each of which has {n_versions} "
             f"versions: shifts by up to {MAX_SHIFT} pixels and the flips that the "
-            f"translator allows. {_ALLOW_MORE}"
+            f"translator allows. {ALLOW_MORE}"
         )
-
-
-_ALLOW_MORE = (
-    "If the images have no orientation, allow more versions with horizontal_flip=True "
-    "and vertical_flip=True in the translator. Otherwise use more sources "
-    "(source='rest'), or ask for fewer."
-)
 
 
 def draw_sources(n_sources: int, n_new: int, seed: int) -> np.ndarray:
@@ -168,12 +163,13 @@ def generate(
         If there is no further distinct image.
     """
     n_new = len(chosen)
+    n_rounds = -(-n_new // len(source))
     finished = {} if finished is None else finished
     seen: set[bytes] = set()
     progress = Progress(n_new, f"translating to {label}", shown=verbose > 0)
     size = max(1, BYTES_PER_CHUNK // max(source.take([0]).nbytes, 1))
     noise_scale = None
-    if not source.is_image and n_new > len(source):
+    if not source.is_image and n_rounds > 1:
         all_rows = source.take(np.arange(len(source))).astype(np.float64)
         noise_scale = ROW_JITTER * all_rows.std(axis=0)
     try:
@@ -181,42 +177,41 @@ def generate(
             rows = np.arange(start, min(start + size, n_new))
             if start in finished:
                 seen.update(finished[start])
+                progress.update(len(rows))
+                continue
+            # The round in which a source is used is the number of its version.
+            versions = rows // len(source)
+            rng = np.random.default_rng([seed, start + 1])
+            if not source.is_image:
+                inputs = source.take(chosen[rows]).astype(np.float64)
+                if noise_scale is not None:
+                    again = np.flatnonzero(versions)
+                    noise = rng.standard_normal((len(again), inputs.shape[1]))
+                    inputs[again] += noise_scale * noise
+                # The inputs are floating; `restore` gives the dtype of X.
+                translated = torch.from_numpy(translator.translate(inputs))
+                samples, digests = source.restore(translated), []
             else:
-                # The round in which a source is used is the number of its version.
-                versions = rows // len(source)
-                rng = np.random.default_rng([seed, start + 1])
-                if source.is_image:
-                    samples, digests = _distinct_images(
-                        translator, source, chosen[rows], versions, rng, seen
-                    )
-                    if samples is None:
-                        raise ShortfallError(
-                            f"All synthetic images must be distinct. Of {n_new} for "
-                            f"class {label!r}, only {len(seen)} were made: the "
-                            "translator gives equal images for all versions of a "
-                            "source. It may have collapsed to one output, or the "
-                            "sources may be uniform: look at the sources, and train "
-                            f"for longer. {_ALLOW_MORE}"
-                        )
-                    yield Chunk(start, samples, digests)
-                else:
-                    inputs = source.take(chosen[rows]).astype(np.float64)
-                    if noise_scale is not None:
-                        again = np.flatnonzero(versions)
-                        noise = rng.standard_normal((len(again), inputs.shape[1]))
-                        inputs[again] += noise_scale * noise
-                    # The inputs are floating; `restore` gives the dtype of X.
-                    translated = translator.translate(inputs)
-                    samples = source.restore(torch.from_numpy(translated))
-                    yield Chunk(start, samples, [])
+                samples, digests = _distinct_images(
+                    translator, source, chosen[rows], versions, n_rounds, rng, seen
+                )
+            if samples is None:
+                raise ShortfallError(
+                    f"All synthetic images must be distinct. Of {n_new} for class "
+                    f"{label!r}, only {len(seen)} were made: the translator gives "
+                    "equal images for all versions of a source. It may have collapsed "
+                    "to one output, or the sources may be uniform: look at the "
+                    f"sources, and train for longer. {ALLOW_MORE}"
+                )
+            yield Chunk(start, samples, digests)
             progress.update(len(rows))
     finally:
         progress.close()
 
 
-def _distinct_images(translator, source, chosen, versions, rng, seen):
+def _distinct_images(translator, source, chosen, versions, n_rounds, rng, seen):
     """Return images and their digests, or None for the images if some stay equal."""
-    flips = _allowed_flips(translator)
+    flips = Flips.of(translator)
 
     def translate(chosen, versions):
         images = source.take(chosen)
@@ -230,13 +225,14 @@ def _distinct_images(translator, source, chosen, versions, rng, seen):
     samples = translate(chosen, versions)
     digests = [_digest(sample) for sample in samples]
     pending = _repeated(digests, np.arange(len(samples)), seen)
-    for attempt in range(1, n_versions or MAX_ATTEMPTS):
+    for attempt in range(n_versions or MAX_RETRIES):
         if not len(pending):
             break
         if n_versions is None:
             others = np.full(len(pending), RANDOM_ROTATION)
         else:
-            others = (versions[pending] + attempt) % n_versions
+            # First the versions that no round uses, in the end all of them.
+            others = (versions[pending] + n_rounds + attempt) % n_versions
         samples[pending] = translate(chosen[pending], others)
         for row in pending:
             digests[row] = _digest(samples[row])
@@ -267,7 +263,7 @@ def _version_of(
     is not square), and all others are random rotations. Without, the versions are
     shifts, each with and without the flip that is allowed.
     """
-    if flips.horizontal and flips.vertical:
+    if all(flips):
         is_square = image.shape[0] == image.shape[1]
         if version >= (RANDOM_ROTATION if is_square else 4):
             return _rotate(image, rng.uniform(0, 360), rng.random() < 0.5)
@@ -276,7 +272,7 @@ def _version_of(
         if version & 2:
             image = image[::-1]
         return image.transpose(1, 0, 2) if version & 4 else image
-    if flips.horizontal or flips.vertical:
+    if any(flips):
         version, is_flipped = divmod(version, 2)
         if is_flipped:
             image = np.flip(image, axis=1 if flips.horizontal else 0)

@@ -18,9 +18,8 @@ __all__ = [
     "make_writable",
     "refuse_source_folders",
     "remove_temporary_files",
-    "replace_file",
     "visible_files",
-    "write_image",
+    "write_file",
 ]
 
 TEMPORARY = ".tmp"
@@ -38,11 +37,6 @@ def checksum_of_file(path: Path) -> str | None:
         return checksum(path.read_bytes())
     except FileNotFoundError:
         return None
-
-
-def _temporary(path: Path) -> Path:
-    # One name per process, so that a killed process leaves at most one file.
-    return path.with_name(f".{os.getpid()}{TEMPORARY}")
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -66,36 +60,20 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_image(path: Path, data: bytes) -> None:
-    """Write a file as a whole.
+def write_file(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file as a whole, unless it has the same content already.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    temporary = _temporary(path)
+    # One name per process, so that a killed process leaves at most one file.
+    temporary = path.with_name(f".{os.getpid()}{TEMPORARY}")
     with explain_write_errors(path):
         try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def replace_file(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file as a whole, unless it has the same content already.
-
-    Paths that are not valid text keep their bytes.
-    """
-    temporary = _temporary(path)
-    with explain_write_errors(path):
-        try:
-            with temporary.open(
-                "w", encoding="utf-8", errors="surrogateescape", newline=""
-            ) as file:
-                file.writelines(lines)
+            with temporary.open("wb") as file:
+                file.writelines(parts)
             if not path.exists() or not filecmp.cmp(path, temporary, shallow=False):
                 temporary.replace(path)
         finally:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gansampler.over_sampling.output._disk import explain_write_errors, replace_file
+from gansampler.over_sampling.output._disk import explain_write_errors, write_file
 from gansampler.over_sampling.output._names import JOURNAL
 
 __all__ = ["ChunkEntry", "ImageEntry", "Journal", "TranslatorEntry"]
@@ -78,7 +78,7 @@ class Journal:
 
     def begin(self, header: dict[str, Any]) -> None:
         """Write the journal of a new run."""
-        replace_file(self.path, [json.dumps(header) + "\n"])
+        write_file(self.path, [json.dumps(header).encode() + b"\n"])
 
     def header(self) -> dict[str, Any] | None:
         """Return the header of the run; None if there is no journal."""

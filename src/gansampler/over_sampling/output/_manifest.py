@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from gansampler.over_sampling.output._disk import replace_file
+from gansampler.over_sampling.output._disk import write_file
 from gansampler.over_sampling.output._journal import Journal
 from gansampler.over_sampling.output._names import MANIFEST_CSV, MANIFEST_JSON
 
@@ -31,8 +31,14 @@ def write_manifest(
     run : str
         Fingerprint of the run.
     """
-    replace_file(folder / MANIFEST_CSV, _csv_lines(_rows(folder, classes)))
-    replace_file(folder / MANIFEST_JSON, _json_lines(_rows(folder, classes), run))
+    lines = {
+        MANIFEST_CSV: _csv_lines(_rows(folder, classes)),
+        MANIFEST_JSON: _json_lines(_rows(folder, classes), run),
+    }
+    for name, text in lines.items():
+        # Paths that are not valid text keep their bytes.
+        parts = (line.encode(errors="surrogateescape") for line in text)
+        write_file(folder / name, parts)
 
 
 def _rows(
@@ -55,15 +61,12 @@ def _rows(
 
 
 def _csv_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    # A writer returns what the method `write` of its file returns: the line.
+    lines: Any = SimpleNamespace(write=str)
+    writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+    yield writer.writeheader()
     for row in rows:
-        writer.writerow(row)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+        yield writer.writerow(row)
 
 
 def _json_lines(rows: Iterator[dict[str, Any]], run: str) -> Iterator[str]:

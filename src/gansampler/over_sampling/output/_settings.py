@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,16 @@ from torch import nn
 from gansampler._serialization import comparable_params
 from gansampler._validation import to_python_scalar
 from gansampler.images import ImageSequence
+from gansampler.over_sampling._plan import ClassPlan
 from gansampler.translators import CycleGAN
 
-__all__ = ["fingerprint", "is_repeatable", "run_settings", "to_json"]
+__all__ = ["fingerprint", "has_seed", "run_settings", "to_json"]
 
 
 def run_settings(
     images: ImageSequence,
     y: np.ndarray,
-    n_new: Mapping[Any, int],
+    plan: Sequence[ClassPlan],
     *,
     translator: Any,
     prefit: bool,
@@ -38,8 +39,7 @@ def run_settings(
         The originals.
     y : ndarray of shape (n_samples,)
         Their labels.
-    n_new : mapping of label -> int
-        Number of synthetic images per class.
+    plan : sequence of ClassPlan
     translator : BaseTranslator or mapping of label -> BaseTranslator
     prefit : bool
         Whether translators are fitted. Then their networks are settings, too.
@@ -52,20 +52,20 @@ def run_settings(
         JSON-able.
     """
     by_label = translator if isinstance(translator, Mapping) else {"": translator}
-    has_seed = isinstance(random_state, int | np.integer)
+    is_integer = isinstance(random_state, int | np.integer)
     return {
         "format": 2,
         "X": images.fingerprint(),
         "y": to_json(y),
-        "sampling_strategy": [[to_json(label), int(n)] for label, n in n_new.items()],
+        "sampling_strategy": [[to_json(label), int(n)] for label, n, *_ in plan],
         "translator": {
-            str(to_python_scalar(label)): _describe(translator, prefit)
+            str(to_json(label)): _describe(translator, prefit)
             for label, translator in by_label.items()
         },
         "source": to_json(source),
         "prefit": bool(prefit),
         "output_format": output_format,
-        "random_state": int(random_state) if has_seed else None,  # type: ignore[call-overload]
+        "random_state": to_python_scalar(random_state) if is_integer else None,
     }
 
 
@@ -74,7 +74,7 @@ def _describe(translator: Any, prefit: bool) -> Any:
     translator = CycleGAN() if translator is None else translator
     described: Any = type(translator).__name__
     if hasattr(translator, "get_params"):
-        described = to_json(comparable_params(translator))
+        described = comparable_params(translator)
     if not prefit:
         return described
     tensors = {
@@ -86,10 +86,8 @@ def _describe(translator: Any, prefit: bool) -> Any:
     return [described, hashlib.blake2b(save(tensors), digest_size=16).hexdigest()]
 
 
-def is_repeatable(translator: Any, *, prefit: bool, random_state: object) -> bool:
-    """Whether another run with these values gives the same translators."""
-    if prefit or random_state is not None:
-        return True
+def has_seed(translator: Any) -> bool:
+    """Whether a translator is trained to the same networks again, without our seed."""
     params = translator.get_params() if hasattr(translator, "get_params") else {}
     return params.get("random_state") is not None or any(
         name.endswith("checkpoint_dir") and value is not None
@@ -104,10 +102,7 @@ def fingerprint(settings: dict[str, Any]) -> str:
 
 
 def to_json(value: object) -> Any:
-    """Return a parameter or a label as JSON can store it.
-
-    Arrays become a digest, and other objects the name of their type.
-    """
+    """Return a label as JSON can store it, or the digest of an array of labels."""
     value = to_python_scalar(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -115,10 +110,4 @@ def to_json(value: object) -> Any:
         # The width of a string array is no part of its content.
         data = value.tolist() if value.dtype.kind in "OUT" else value.tobytes()
         return hashlib.blake2b(repr(data).encode(), digest_size=16).hexdigest()
-    if isinstance(value, dict):
-        return {
-            str(to_python_scalar(key)): to_json(item) for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    return getattr(value, "__name__", type(value).__name__)
+    return str(value)
