@@ -29,7 +29,7 @@ def warn_of_leakage() -> None:
             "pass the held-out part to the estimator; see the documentation on "
             "leakage.",
             GANSamplerWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
