@@ -10,11 +10,12 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from imblearn.utils import check_target_type
+from imblearn.utils._validation import ArraysTransformer
 from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import (
@@ -25,6 +26,8 @@ from sklearn.utils._param_validation import (
 )
 
 __all__ = [
+    "ArraysTransformer",
+    "DefaultPartsMixin",
     "HasMethods",
     "Interval",
     "NearestNameMixin",
@@ -136,6 +139,35 @@ class NearestNameMixin:
         except InvalidParameterError as error:
             nearest = _nearest_option(self, str(error))
             raise InvalidParameterError(f"{error}{nearest}") from None
+
+
+class DefaultPartsMixin:
+    """Let ``set_params(part__name=value)`` work where the parameter `part` is None.
+
+    The part becomes its default, from `_default_parts`, and gets the value. It stands
+    before :class:`sklearn.base.BaseEstimator` among the bases.
+    """
+
+    _default_parts: ClassVar[dict[str, Callable[[], Any]]] = {}
+
+    def set_params(self, **params: Any) -> Any:
+        """Set the parameters of this estimator and of its parts.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values; ``part__name`` sets a parameter of a part.
+
+        Returns
+        -------
+        self : object
+        """
+        for key in list(params):
+            part, is_nested, _ = key.partition("__")
+            current = params.get(part, getattr(self, part, None))
+            if is_nested and part in self._default_parts and current is None:
+                params[part] = self._default_parts[part]()
+        return super().set_params(**params)  # type: ignore[misc]
 
 
 def _nearest_option(estimator: Any, message: str) -> str:

@@ -162,5 +162,5 @@ def test_bad_input(images, case):
     arguments, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         OverSampledDataset(images, *arguments)
-    with pytest.raises(ValueError, match="must hold images. Got feature rows"):
+    with pytest.raises(ValueError, match="must contain images. Got feature rows"):
         OverSampledDataset(images.reshape(8, -1), Y, PARENTS, MADE)

@@ -13,7 +13,7 @@ import numpy as np
 from gansampler import CycleGAN, GANOverSampler, Trainer
 from gansampler.over_sampling import _generation
 
-_generation.BYTES_A_CHUNK = 4 * 12 * 12 * 3
+_generation.BYTES_PER_CHUNK = 4 * 12 * 12 * 3
 
 if __name__ == "__main__":
     originals, output, results = sys.argv[1:]

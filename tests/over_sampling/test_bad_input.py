@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from gansampler import CycleGAN, GANOverSampler, Trainer
-from gansampler.exceptions import GANSamplerWarning, ImageFileError
-from gansampler.over_sampling import _disk
+from gansampler.exceptions import GANSamplerWarning, ImageFileError, ShortfallError
+from gansampler.over_sampling.output import _disk
 from gansampler.training import Callback
-from tests.over_sampling.translators import Invert
+from tests.over_sampling.translators import Collapsed, Invert
 
 X = np.random.default_rng(0).integers(0, 256, (10, 12, 12, 3), dtype=np.uint8)
 F = X / 255
@@ -205,13 +205,33 @@ def test_a_prefit_translator_of_another_shape(shown, shape):
         sampler.fit_resample(shown, Y)
 
 
-def test_an_earlier_result_does_not_pass_for_that_of_a_failed_call():
+FAILING = {
+    "data": (with_value(np.nan), Y, Invert(), ValueError),
+    "training": (X[:, :9], Y[::-1], Invert(), LookupError),
+    "generation": (X[:, :9], Y[::-1], Collapsed(), ShortfallError),
+}
+
+
+@pytest.mark.parametrize("case", FAILING)
+@pytest.mark.parametrize("is_fitted", [True, False])
+def test_a_failed_call_leaves_the_fitted_state_of_before(case, is_fitted, monkeypatch):
+    def fail(self, **domains):
+        raise LookupError("during training")
+
+    images, y, translator, error = FAILING[case]
     sampler = GANOverSampler(translator=Invert(), random_state=0)
-    sampler.fit_resample(X, Y)
+    if is_fitted:
+        sampler.fit_resample(X, Y)
+    before = dict(vars(sampler.set_params(translator=translator)))
+    if case == "training":
+        monkeypatch.setattr(Invert, "_fit", fail)
+    with pytest.raises(error):
+        sampler.fit_resample(images, y)
+    assert vars(sampler).keys() == before.keys()
+    assert all(vars(sampler)[name] is value for name, value in before.items())
     with pytest.raises(ValueError, match="NaN"):
-        sampler.fit_resample(with_value(np.nan), Y)
-    with pytest.raises(ValueError, match="not fitted"):
-        sampler.resample_groups(np.arange(10))
+        sampler.fit(with_value(np.nan), Y)
+    assert vars(sampler).keys() == before.keys()
 
 
 # Source, target, parameters of a CycleGAN and the message.

@@ -138,8 +138,9 @@ def test_many_more_than_sources_and_no_two_alike(shape, dtype):
     if dtype == np.float32:
         X = X.astype(np.float32) / 255
     X[1] = X[0]
+    translator = Invert(horizontal_flip=True, vertical_flip=True)
     sampler = GANOverSampler(
-        sampling_strategy={1: 90}, translator=Invert(), random_state=0
+        sampling_strategy={1: 90}, translator=translator, random_state=0
     )
     X_resampled, _ = sampler.fit_resample(X, [0] * 5 + [1] * 3)
     made = X_resampled[8:]

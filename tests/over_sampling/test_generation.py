@@ -17,7 +17,7 @@ def source():
 
 @pytest.fixture
 def translator(source):
-    return Invert().fit(source, source)
+    return Invert(horizontal_flip=True, vertical_flip=True).fit(source, source)
 
 
 def test_sources_take_turns():
@@ -30,21 +30,21 @@ def test_sources_take_turns():
 
 
 @pytest.mark.parametrize("left_out", [[], [0], [1, 3], [0, 1, 2, 3, 4, 5]])
-def test_chunks_that_are_held_change_nothing(source, translator, monkeypatch, left_out):
-    monkeypatch.setattr(_generation, "BYTES_A_CHUNK", 20 * 64 * 64 * 3)
+def test_finished_chunks_change_nothing(source, translator, monkeypatch, left_out):
+    monkeypatch.setattr(_generation, "BYTES_PER_CHUNK", 20 * 64 * 64 * 3)
     chosen = draw_sources(7, 110, seed=1)
     whole = {c.start: c for c in generate(translator, source, chosen, seed=1)}
     assert list(whole) == [0, 20, 40, 60, 80, 100]
-    held = {20 * i: whole[20 * i].digests for i in left_out}
-    others = list(generate(translator, source, chosen, seed=1, held=held))
-    assert [c.start for c in others] == [s for s in whole if s not in held]
+    finished = {20 * i: whole[20 * i].digests for i in left_out}
+    others = list(generate(translator, source, chosen, seed=1, finished=finished))
+    assert [c.start for c in others] == [s for s in whole if s not in finished]
     for chunk in others:
         np.testing.assert_array_equal(chunk.samples, whole[chunk.start].samples)
         assert chunk.digests == whole[chunk.start].digests
 
 
 def test_memory_does_not_grow_with_the_number(source, translator, monkeypatch):
-    monkeypatch.setattr(_generation, "BYTES_A_CHUNK", 20 * 64 * 64 * 3)
+    monkeypatch.setattr(_generation, "BYTES_PER_CHUNK", 20 * 64 * 64 * 3)
 
     def peak(n_new):
         chosen = draw_sources(7, n_new, seed=0)

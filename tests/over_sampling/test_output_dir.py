@@ -1,5 +1,6 @@
 """The output folder: whole files, continued runs, two processes, bad folders."""
 
+import copy
 import errno
 import json
 import shutil
@@ -13,11 +14,13 @@ from types import SimpleNamespace
 import filelock
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gansampler import CycleGAN, GANOverSampler, Trainer
 from gansampler.exceptions import GANSamplerWarning
-from gansampler.over_sampling import _folder, _generation
+from gansampler.over_sampling import _generation
+from gansampler.over_sampling.output import _folder, _names
 from tests.over_sampling.translators import Invert, Unsteady
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +33,7 @@ def sampler(output_dir, **params):
 
 @pytest.fixture(autouse=True)
 def chunks_of_four(monkeypatch):
-    monkeypatch.setattr(_generation, "BYTES_A_CHUNK", 4 * 12 * 12 * 3)
+    monkeypatch.setattr(_generation, "BYTES_PER_CHUNK", 4 * 12 * 12 * 3)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def times(folder):
 
 def stop_after(monkeypatch, n_writes, error):
     """Let the writing of an image fail, after so many have been written."""
-    write, left = _folder.write_image, [n_writes]
+    write, left = _folder.write_file, [n_writes]
 
     def fail_in_the_end(path, data):
         if left[0] == 0:
@@ -62,8 +65,8 @@ def stop_after(monkeypatch, n_writes, error):
         left[0] -= 1
         write(path, data)
 
-    monkeypatch.setattr(_folder, "write_image", fail_in_the_end)
-    return lambda: monkeypatch.setattr(_folder, "write_image", write)
+    monkeypatch.setattr(_folder, "write_file", fail_in_the_end)
+    return lambda: monkeypatch.setattr(_folder, "write_file", write)
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 4, 7, 8, 13, 16])
@@ -89,7 +92,7 @@ def test_a_second_run_writes_nothing(files, tmp_path, expected):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     X, _ = sampler(out).fit_resample(files.paths, files.y)
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    ignored = {out, out / _folder.LOCK}
+    ignored = {out, out / _names.LOCK}
     assert {p: t for p, t in before.items() if p not in ignored} == {
         p: t for p, t in after.items() if p not in ignored
     }
@@ -244,6 +247,30 @@ def test_a_fitted_translator_goes_on_with_the_seed_of_the_folder(files, tmp_path
     assert first == again
 
 
+def test_a_fingerprint_for_each_content_of_fitted_networks(files, tmp_path):
+    """Fitted translators with equal parameters are not the same."""
+
+    def run(translator):
+        over = sampler(tmp_path / "{run}", prefit=True, sampling_strategy={"b": 6})
+        over.set_params(translator=translator).fit_resample(files.paths, files.y)
+        return {path.name for path in tmp_path.iterdir()} - {"originals"}
+
+    source, target = files.images[:12], files.images[12:]
+    translator = CycleGAN(ngf=2, ndf=2, n_blocks=1, n_epochs=1, batch_size=9)
+    translator.fit(source, target)
+    first = run(translator)
+    assert len(first) == 1
+    assert run(copy.deepcopy(translator)) == first
+    assert len(run({"b": translator})) == 2
+    with torch.no_grad():
+        next(translator.generator_st_.parameters()).add_(1e-4)
+    assert len(run(translator)) == 3
+    # A discriminator changes the scores.
+    with torch.no_grad():
+        next(translator.discriminator_t_.parameters()).add_(1e-4)
+    assert len(run(translator)) == 4
+
+
 @pytest.mark.filterwarnings("ignore::gansampler.exceptions.CheckpointWarning")
 def test_without_a_seed_checkpoints_let_it_go_on(files, tmp_path, monkeypatch):
     trainer = Trainer(accelerator="cpu", checkpoint_dir=tmp_path / "checkpoints")
@@ -276,7 +303,12 @@ BAD_FOLDERS = {
     "in the source": ("originals/out", None, ValueError, "must be apart from the fold"),
     "is the source": ("originals", None, ValueError, "and originals in .*originals'"),
     "holds the source": (".", None, ValueError, "and originals in .*originals'"),
-    "foreign": ("full", make_full_folder, ValueError, "holds 'thesis.tex', and no rec"),
+    "foreign": (
+        "full",
+        make_full_folder,
+        ValueError,
+        "contains 'thesis.tex', and no",
+    ),
 }
 
 
@@ -347,7 +379,7 @@ def test_a_disk_that_fills_up_leaves_whole_files(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", fill_up)
-    with pytest.raises(OSError, match=r"The disk is full at .* go on from") as caught:
+    with pytest.raises(OSError, match=r"The disk is full at .* to resume") as caught:
         sampler(out).fit_resample(files.paths, files.y)
     assert not list(out.rglob("*.tmp"))
     assert caught.value.errno == errno.ENOSPC
@@ -365,7 +397,7 @@ def test_a_second_process_waits_and_says_so(files, tmp_path, expected):
     held = threading.Event()
 
     def hold():
-        with filelock.FileLock(out / _folder.LOCK):
+        with filelock.FileLock(out / _names.LOCK):
             held.set()
             time.sleep(0.5)
 
@@ -389,7 +421,7 @@ def test_output_dir_and_form_must_go_together(files, tmp_path):
         sampler("out", output_format="gif").fit_resample(files.paths, files.y)
     over = sampler(tmp_path / "out", output_format="jpeg")
     over.set_params(image_shape=(12, 12, 4))
-    with pytest.raises(ValueError, match="hold images of 1 or 3 channels. Got 4"):
+    with pytest.raises(ValueError, match="store images of 1 or 3 channels. Got 4"):
         over.fit_resample(files.paths, files.y)
     with pytest.raises(ValueError, match="requires y to be passed"):
         sampler(tmp_path / "out").fit_resample(files.paths)
@@ -401,14 +433,15 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from gansampler import CycleGAN, GANOverSampler, Trainer
-from gansampler.over_sampling import _folder, _generation
+from gansampler.over_sampling import _generation
+from gansampler.over_sampling.output import _folder, _names
 from tests.over_sampling.translators import Invert
-_generation.BYTES_A_CHUNK = 4 * 12 * 12 * 3
-write = _folder.write_image
+_generation.BYTES_PER_CHUNK = 4 * 12 * 12 * 3
+write = _folder.write_file
 def write_slowly(path, data):
     time.sleep(float(sys.argv[4]))
     write(path, data)
-_folder.write_image = write_slowly
+_folder.write_file = write_slowly
 folder = sys.argv[2]
 paths = [f"{folder}/scan {i}.png" for i in range(19)]
 GANOverSampler(

@@ -207,6 +207,13 @@ LABELS = {
     "float": [0.0, 2.0, 5.0],
     "bool": [False, True],
     "long": ["x", "y" * 300],
+    "names of our files": [
+        "x",
+        "manifest.csv",
+        "Manifest.JSON",
+        ".gansampler.jsonl",
+        ".gansampler.lock",
+    ],
 }
 
 
@@ -229,9 +236,9 @@ def test_any_label_gives_a_safe_name(files, tmp_path, kind):
 
 
 def test_folder_names_are_readable():
-    from gansampler.over_sampling._names import folder_names
+    from gansampler.over_sampling.output._names import folder_names
 
-    labels = ["a/b", "ä ö", "..", "A/B", 0, 1.5, True, "CON", "良性"]
+    labels = ["a/b", "ä ö", "..", "A/B", 0, 1.5, True, "CON", "良性", "manifest.csv"]
     assert list(folder_names(labels).values()) == [
         "a-b",
         "a-o",
@@ -242,6 +249,7 @@ def test_folder_names_are_readable():
         "True",
         "class-CON",
         "class-2",
+        "class-manifest.csv",
     ]
 
 

@@ -11,10 +11,16 @@ from gansampler.translators import BaseTranslator
 class Invert(BaseTranslator):
     """A translator whose output is known: the negative of the image."""
 
-    def __init__(self, random_state=None):
+    def __init__(self, random_state=None, horizontal_flip=False, vertical_flip=False):
         self.random_state = random_state
+        self.horizontal_flip = horizontal_flip
+        self.vertical_flip = vertical_flip
 
-    _parameter_constraints: dict = {"random_state": ["random_state"]}
+    _parameter_constraints: dict = {
+        "random_state": ["random_state"],
+        "horizontal_flip": ["boolean"],
+        "vertical_flip": ["boolean"],
+    }
 
     def _fit(self, source, target):
         self.n_source_, self.n_target_ = len(source), len(target)

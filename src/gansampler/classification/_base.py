@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from gansampler._serialization import load_model, params_to_json, save_model
-from gansampler._validation import NearestNameMixin, isolated_rng, to_python_scalar
+from gansampler._validation import (
+    DefaultPartsMixin,
+    NearestNameMixin,
+    isolated_rng,
+    to_python_scalar,
+)
 from gansampler.classification._backbones import build_backbone
 from gansampler.classification._data import encode_samples
 from gansampler.classification._network import ClassifierNetwork, add_head
@@ -35,7 +40,9 @@ LABEL_TYPES = (str, bool, int, float)
 SCALER = ("mean_", "var_", "scale_")
 
 
-class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
+class BaseNetworkClassifier(
+    NearestNameMixin, DefaultPartsMixin, ClassifierMixin, BaseEstimator
+):
     """Prediction with a fitted `network_`, for images or for feature rows."""
 
     backbone: str
@@ -50,6 +57,7 @@ class BaseNetworkClassifier(NearestNameMixin, ClassifierMixin, BaseEstimator):
     network_: nn.Module
     sample_shape_: tuple[int, ...]
     scaler_: StandardScaler | None
+    _default_parts: ClassVar = {"trainer": Trainer}
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each sample.

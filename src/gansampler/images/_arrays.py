@@ -150,7 +150,9 @@ def _as_numeric_array(X: npt.ArrayLike, *, are_rows: bool) -> np.ndarray:
         )
     if ndim > 2:
         _check_dtype(np.asanyarray(X).dtype)
-    return check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=are_rows)
+    return check_array(
+        X, allow_nd=True, dtype="numeric", ensure_all_finite=are_rows, input_name="X"
+    )
 
 
 def _resolve_shape(X: np.ndarray, image_shape: object) -> tuple[int, int, int]:

@@ -1,145 +1,221 @@
-"""The resampled data in the form in which the originals came."""
+"""Bring labels in from the caller's containers, and results back into them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.preprocessing import label_binarize
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
 
-from gansampler.images import stack_images
+from gansampler._validation import (
+    ArraysTransformer,
+    check_labels,
+    check_target_type,
+)
+from gansampler.data import OverSampledDataset
+from gansampler.images import ImageSequence
 
-__all__ = [
-    "append_paths",
-    "as_array",
-    "find_label_columns",
-    "from_polars",
-    "set_columns",
-    "take_labels",
-]
+__all__ = ["OpenedData", "append", "check_output_dir", "open_data"]
 
 
-def as_array(X: Any, is_separate: bool) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """Return samples as imbalanced-learn takes them, and what undoes that.
+def check_output_dir(form: str, output_dir: str | os.PathLike[str] | None) -> None:
+    """Refuse an `output_dir` that does not go with the form of `X`."""
+    if form in ("paths", "frame") and output_dir is None:
+        raise ValueError(
+            "With paths, the synthetic images are written to files. Got "
+            "output_dir=None. Pass output_dir='a/new/folder'."
+        )
+    if form == "array" and output_dir is not None:
+        raise ValueError(
+            "`output_dir` is for paths and torch data sets: from arrays come arrays. "
+            f"Got output_dir={os.fspath(output_dir)!r} and an array. Leave it out, or "
+            "pass the paths of the images."
+        )
 
-    Of lists of images it would make nested lists of numbers.
+
+class OpenedData(NamedTuple):
+    """The data of the caller, and what they contain.
+
+    Attributes
+    ----------
+    X, y : object
+        The data in the containers of the caller.
+    images : ImageSequence
+        `X`, opened.
+    labels : ndarray of shape (n_samples,)
+        The label of each of `images`.
+    is_one_hot : bool
+        Whether `y` is one-hot.
+    """
+
+    X: Any
+    y: Any
+    images: ImageSequence
+    labels: np.ndarray
+    is_one_hot: bool
+
+
+def open_data(X: Any, y: Any, **params: Any) -> OpenedData:
+    """Open the data of the caller, or refuse them.
 
     Parameters
     ----------
-    X : list, ndarray, Series or data frame
-    is_separate : bool
-        Whether `X` holds images that are objects of their own.
+    X : array-like, list of paths, data frame or Dataset
+    y : array-like or None
+        None takes the labels of a Dataset.
+    **params : dict
+        Parameters of :class:`~gansampler.images.ImageSequence`.
     """
-    is_list = isinstance(X, list | tuple)
-    is_stack = is_list and (isinstance(X[0], np.ndarray) or np.ndim(X[0]) > 1)
-    if is_separate or is_stack:
-        return stack_images(list(X)), list if is_list else np.asarray
-    return from_polars(X)
+    if hasattr(X, "dtypes") and hasattr(X, "sparse"):
+        # A data frame of sparse columns.
+        images = ImageSequence(X.sparse.to_dense(), **params)
+    else:
+        images = ImageSequence(X, **params)
+    if y is None and images.form != "dataset":
+        raise ValueError(
+            "This GANOverSampler estimator requires y to be passed, but the target y "
+            "is None. Pass the label of each sample; only a torch Dataset contains "
+            "them."
+        )
+    if y is None:
+        y = rows_of_y = images.labels()
+    else:
+        check_labels(y)
+        check_consistent_length(X, y)
+        array = y.to_numpy() if _is_polars(y) else y
+        check_classification_targets(array)
+        # Skipped rows have no image. NumPy also finds the type of nested lists.
+        is_pandas = hasattr(array, "iloc")
+        rows_of_y = (array.iloc if is_pandas else np.asarray(array))[images.rows]
+    labels, is_one_hot = check_target_type(rows_of_y, indicate_one_vs_all=True)
+    labels = check_array(labels, ensure_2d=False, dtype=None, input_name="y")
+    return OpenedData(X, y, images, labels, is_one_hot)
 
 
-def from_polars(X: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return what polars holds as an array, and what undoes that; others unchanged.
-
-    imbalanced-learn takes the frames and Series of polars for those of pandas.
-    """
-    if not type(X).__module__.startswith("polars."):
-        return X, lambda resampled: resampled
-    make: Callable[..., Any] = type(X)
-    if hasattr(X, "columns"):
-        return X.to_numpy(), partial(make, schema=X.schema)
-    return X.to_numpy(), partial(make, X.name, dtype=X.dtype)
-
-
-def find_label_columns(X: Any, y: np.ndarray) -> list[Any]:
-    """Return the columns of a data frame that say what `y` says, row by row."""
-    if not hasattr(X, "columns"):
-        return []
-    return [
-        name
-        for name in X.columns
-        # As text: missing values of pandas do not compare.
-        if all(str(a) == str(b) for a, b in zip(X[name], y, strict=True))
-    ]
-
-
-def set_columns(X: Any, names: list[Any], values: np.ndarray) -> Any:
-    """Return a data frame with the same values in some columns."""
-    for name in names:
-        if hasattr(X, "iloc"):
-            X[name] = type(X[name])(values, dtype=X[name].dtype, index=X.index)
-        else:
-            X = X.with_columns(type(X[name])(name, values, dtype=X[name].dtype))
-    return X
-
-
-def take_labels(y: Any, rows: np.ndarray) -> Any:
-    """Return some labels, in the form in which they came."""
-    if hasattr(y, "iloc"):
-        return y.iloc[rows]
-    if isinstance(y, list | tuple):
-        return [y[row] for row in rows]
-    return np.asarray(y)[rows]
-
-
-def append_paths(
-    X: Any, rows: np.ndarray, new: list[str], path_column: object = None
-) -> Any:
-    """Return rows of `X`, with new paths in the last of them.
+def append(
+    data: OpenedData,
+    new: np.ndarray | list[str],
+    labels: np.ndarray,
+    parents: np.ndarray,
+    *,
+    resize: Any,
+) -> tuple[Any, Any]:
+    """Return the originals and the synthetic samples in the form of the caller.
 
     Parameters
     ----------
-    X : list, ndarray, Series or data frame
-        Holds paths.
-    rows : ndarray of int of shape (n_samples_new,)
-        Of the originals that are kept, then of the parents.
-    new : list of str
-        The paths of the last ``len(new)`` rows.
-    path_column : column name, default=None
-        Of a data frame; its other columns are those of the rows.
+    data : OpenedData
+        The originals.
+    new : ndarray or list of str
+        Paths of the synthetic images, or the images; after the originals if these are
+        an array.
+    labels : ndarray of shape (n_samples_new,)
+        Labels of the result.
+    parents : ndarray of int of shape (n_samples_new,)
+        Row of `X` of each row of the result.
+    resize : {"crop", "stretch", "pad"}
+        How items of a data set are resized.
 
     Returns
     -------
-    X_resampled : of the type of `X`
+    X_resampled, y_resampled : object
+        In the containers of `X` and `y`.
     """
-    n_kept = len(rows) - len(new)
-    if hasattr(X, "columns"):
-        column = append_paths(X[path_column], rows, new)
-        if not hasattr(X, "iloc"):
-            return X[rows.tolist()].with_columns(column)
-        resampled = X.iloc[rows].reset_index(drop=True)
+    X, y, images = data.X, data.y, data.images
+    columns = labels
+    if data.is_one_hot:
+        columns = label_binarize(labels, classes=np.unique(labels))
+    y_resampled = _restore(y, columns)
+    if images.form == "array":
+        row_shape = images.restore(images.batch([0])).shape[1:]
+        return _restore(X, np.reshape(new, (len(new), *row_shape))), y_resampled
+    if images.form == "dataset":
+        # A cache would be filled in each worker of a loader.
+        originals = ImageSequence(X, images.image_shape, resize=resize, cache=False)
+        kept = originals.subset(images.rows)
+        dataset = OverSampledDataset(kept, y_resampled, parents, synthetic=new)
+        return dataset, y_resampled
+    paths = [str(path) for path in new]
+    if images.form == "paths":
+        return _append_paths(X, parents, paths), y_resampled
+    frame = _append_to_frame(X, parents, paths, images.path_column, labels)
+    return frame, y_resampled
+
+
+def _is_polars(values: Any) -> bool:
+    return type(values).__module__.startswith("polars.")
+
+
+def _restore(like: Any, values: np.ndarray) -> Any:
+    """Return an array in the container of another one."""
+    if _is_polars(like):
+        if hasattr(like, "columns"):
+            return type(like)(values, schema=like.schema)
+        return type(like)(like.name, values, dtype=like.dtype)
+    if isinstance(like, list | tuple):
+        # ArraysTransformer would make nested lists of numbers of images.
+        if values.ndim > 2 or isinstance(like[0], np.ndarray):
+            return list(values)
+    elif values.ndim > 2:
+        return values
+    return ArraysTransformer(like, None).transform(values, None)[0]
+
+
+def _append_to_frame(
+    X: Any, parents: np.ndarray, new: list[str], path_column: Any, labels: np.ndarray
+) -> Any:
+    """Return a frame whose new rows are those of the parents, with new paths.
+
+    A column that contains the labels gets the labels of the result.
+    """
+    column = _append_paths(X[path_column], parents, new)
+    if hasattr(X, "iloc"):
+        resampled = X.iloc[parents].reset_index(drop=True)
         resampled[path_column] = column
-        return resampled
+    else:
+        resampled = X[parents.tolist()].with_columns(column)
+    n_existing = len(parents) - len(new)
+    for name in resampled.columns:
+        old = resampled[name]
+        # Compared as text, because missing values of pandas do not compare.
+        pairs = zip(old[:n_existing], labels[:n_existing], strict=True)
+        if all(str(value) == str(label) for value, label in pairs):
+            if hasattr(X, "iloc"):
+                resampled[name] = type(old)(labels, dtype=old.dtype, index=old.index)
+            else:
+                series = type(old)(name, labels, dtype=old.dtype)
+                resampled = resampled.with_columns(series)
+    return resampled
+
+
+def _append_paths(X: Any, parents: np.ndarray, new: list[str]) -> Any:
+    """Return the paths of existing rows and new paths, in the container of `X`."""
     if isinstance(X, list | tuple):
-        held = [X[row] for row in rows[:n_kept]]
-        return held + _like(held, new)
-    held = X.to_list() if hasattr(X, "to_list") else X.ravel().tolist()
-    held = [held[row] for row in rows[:n_kept]]
-    paths = held + _like(held, new)
-    if not isinstance(X, np.ndarray):
-        return _series(X, paths)
-    array = np.empty(len(paths), dtype=object)
-    array[:] = paths
-    # Strings of fixed width become as wide as the longest path.
-    dtype = X.dtype.kind if X.dtype.kind in "US" else X.dtype
-    return array.astype(dtype).reshape(-1, *X.shape[1:])
-
-
-def _like(held: list[Any], new: list[str]) -> list[Any]:
-    """Return new paths of the type of those that are held."""
-    if held and isinstance(held[0], os.PathLike):
-        return [Path(path) for path in new]
-    if held and isinstance(held[0], bytes):
-        return [os.fsencode(path) for path in new]
-    return new
-
-
-def _series(X: Any, paths: list[Any]) -> Any:
+        entries = list(X)
+    else:
+        entries = X.to_list() if hasattr(X, "to_list") else X.ravel().tolist()
+    paths = [entries[row] for row in parents[: len(parents) - len(new)]]
+    first = paths[0] if paths else None
+    if isinstance(first, os.PathLike):
+        paths += [Path(path) for path in new]
+    elif isinstance(first, bytes):
+        paths += [os.fsencode(path) for path in new]
+    else:
+        paths += new
+    if isinstance(X, list | tuple):
+        return paths
+    if isinstance(X, np.ndarray):
+        array = np.empty(len(paths), dtype=object)
+        array[:] = paths
+        # Strings of fixed width become as wide as the longest path.
+        dtype = X.dtype.kind if X.dtype.kind in "US" else X.dtype
+        return array.astype(dtype).reshape(-1, *X.shape[1:])
     if not hasattr(X, "iloc"):
         return type(X)(X.name, paths)
-    if hasattr(X, "cat"):
-        # The new paths are none of its categories.
-        return type(X)(paths, name=X.name)
-    return type(X)(paths, name=X.name, dtype=X.dtype)
+    # The new paths are not among the categories of a categorical Series.
+    dtype = None if hasattr(X, "cat") else X.dtype
+    return type(X)(paths, name=X.name, dtype=dtype)

@@ -1,91 +1,86 @@
-"""The sampler: which rows are sources, how many are made, in what form they return.
-
-Layer rule: knows translators by their interface and nothing of networks.
-"""
+"""The sampler: open the images, plan, then fit, generate and store for each class."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
-from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gansampler._validation import (
+    DefaultPartsMixin,
     HasMethods,
     NearestNameMixin,
     StrOptions,
-    check_labels,
-    check_target_type,
     clone_parametrized,
+    restore_on_failure,
+    to_python_scalar,
 )
-from gansampler.data import OverSampledDataset
-from gansampler.images import ImageSequence, find_form
 from gansampler.over_sampling._forms import (
-    append_paths,
-    as_array,
-    find_label_columns,
-    from_polars,
-    set_columns,
-    take_labels,
+    append,
+    check_output_dir,
+    open_data,
 )
+from gansampler.over_sampling._generation import draw_sources, generate
 from gansampler.over_sampling._leakage import warn_of_leakage
-from gansampler.over_sampling._plan import check_strategy
-from gansampler.over_sampling._resampling import resample
-from gansampler.over_sampling._sinks import check_output_dir
+from gansampler.over_sampling._plan import (
+    check_strategy,
+    fit_translator,
+    make_plan,
+    prepare_translators,
+)
+from gansampler.over_sampling.output import open_output
+from gansampler.translators import CycleGAN
 
 __all__ = ["GANOverSampler"]
 
 
-class GANOverSampler(NearestNameMixin, BaseOverSampler):
-    """Over-sample by translating images of other classes into the class that lacks.
+class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
+    """Over-sample by translating images of other classes into an under-represented one.
 
-    For each class to be grown a translator learns to turn images of a source class
-    into ones of that class, and translates as many as are missing. It is an
-    imbalanced-learn sampler, for ``imblearn`` pipelines, cross-validation and grid
-    searches.
+    For each class to be grown, a translator learns to turn images of a source class
+    into images of that class, and then makes the images that are missing.
 
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
-        How many samples each class has afterwards, as in imbalanced-learn: a float
-        is the ratio of minority to majority in a binary problem; ``"minority"``,
-        ``"not minority"``, ``"not majority"``, ``"all"`` (``"auto"`` is ``"not
-        majority"``) grow these classes to the majority's count; a dict or a callable
-        of `y` gives the count of each class.
+        Number of samples per class afterwards, as in imbalanced-learn. A float is the
+        ratio of minority to majority for two classes. ``"minority"``, ``"not
+        minority"``, ``"not majority"`` (``"auto"``) and ``"all"`` grow these classes
+        to the count of the majority. A dict, or a callable of `y`, gives the counts.
     translator : BaseTranslator or dict of label -> BaseTranslator, default=None
-        What translates; cloned for each class to be grown. None means
-        :class:`~gansampler.CycleGAN` with its defaults. One without a `random_state`
-        of its own gets a seed of the sampler's. With `prefit` it is fitted already,
-        and a dict holds one for each class to be grown.
+        Translator that is cloned for each class to be grown. None means
+        :class:`~gansampler.CycleGAN` with its defaults. A translator without a
+        `random_state` gets a seed of the sampler. With `prefit`, a fitted translator,
+        or a dict with one for each class to be grown.
     source : "majority", "rest" or label, default="majority"
         Which images are translated: those of the largest other class, of all other
         classes, or of the class with this label.
     image_shape : tuple of (height, width, n_channels), default=None
-        The shape of each image where `X` holds flattened ones, and what files are
-        brought to. Rows of an `X` of two dimensions without it are feature rows.
+        Shape of flattened images, or shape to which files are resized. Without it, an
+        `X` of two dimensions contains feature rows.
     prefit : bool, default=False
-        Whether `translator` is fitted and is used as it is. It must not have seen
-        data that the result is tested on.
+        Whether `translator` is fitted. It must not have been fitted to test data.
     path_column : column name, default=None
-        The column of a data frame that holds the paths of the images; not needed
-        where it is the only one.
+        Column of a data frame with the paths, if the frame has other columns.
     output_dir : path-like, default=None
-        Where the synthetic images are written if `X` holds paths; a torch data set
-        may go without. A folder that is new, empty, or holds the same call's files:
-        that call is then continued. ``"{run}"`` in it becomes a fingerprint of data
-        and parameters: a folder for each call, as cross-validation needs it.
+        Folder for the synthetic images if `X` contains paths; optional for a torch
+        data set. It must be new, empty, or that of the same call, which is then
+        resumed. ``"{run}"`` in it is replaced by a fingerprint of data and parameters,
+        which gives each fold of a cross-validation a folder.
     output_format : {"png", "jpeg"}, default="png"
-        Of the files.
+        File format of the synthetic images.
     on_error : {"raise", "skip"}, default="raise"
-        What is done about files that are missing or damaged: an error that names all
-        of them before anything is trained, or a warning and a result without them.
+        Whether missing and damaged files are an error before anything is trained, or
+        are left out with a warning.
     resize : {"crop", "stretch", "pad"}, default="crop"
-        How files of another size are brought to `image_shape`: scaled and cropped in
-        the middle, scaled each way, or scaled and filled up with black.
+        How files are resized to `image_shape`: scaled and cropped in the middle,
+        scaled each way, or scaled and padded with black.
     random_state : int, RandomState instance or None, default=None
         Source of all randomness.
     verbose : int, default=0
@@ -94,18 +89,18 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
     Attributes
     ----------
     sampling_strategy_ : dict of label -> int
-        How many samples were made for each class.
+        Number of synthetic samples per class.
     translators_ : dict of label -> BaseTranslator
         The fitted translators.
     sample_indices_ : ndarray of int of shape (n_samples_new,)
-        For each row of the output the row of `X` that it is, or was translated from.
-        Rows that were skipped do not occur.
+        For each row of the output, the row of `X` that it is or was translated from.
+        Skipped rows do not occur.
     is_synthetic_ : ndarray of bool of shape (n_samples_new,)
-        Which rows of the output were made.
+        Whether a row of the output is synthetic.
     n_features_in_ : int
-        Values in a sample: ``height * width * n_channels`` for images.
+        Values per sample: ``height * width * n_channels`` for images.
     feature_names_in_ : ndarray of str of shape (n_features,)
-        Names of the columns, where `X` is a data frame.
+        Names of the columns of a data frame of numbers.
 
     See Also
     --------
@@ -116,19 +111,19 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
 
     Notes
     -----
-    The output holds the rows of `X` first, unchanged and in their order, then the
-    synthetic ones class by class. Sources are drawn without replacement; when more
-    are needed than there are, they are used again flipped and rotated (feature rows:
-    with a little noise), and no two synthetic images of a class are the same.
-
-    Resampling belongs inside the pipeline, so that cross-validation splits before it.
+    The output begins with the rows of `X`, unchanged and in their order. The synthetic
+    samples follow, class by class. No source is drawn again before all were drawn.
+    From then on, other versions of the sources are translated. They are flipped only
+    if the translator has ``horizontal_flip=True`` or ``vertical_flip=True``. They are
+    rotated only if it has both, as images without an orientation allow. Otherwise they
+    are shifted by up to 3 pixels. Feature rows get a little noise. No two synthetic
+    images of a class are equal; if there are too few distinct ones, a
+    :class:`~gansampler.exceptions.ShortfallError` says what to allow.
 
     Files are named by class, number and parent, ``malignant/malignant_000012_from_
-    ISIC_0001.png``, and written so that each is whole or not there.
-    ``manifest.csv`` and ``manifest.json`` list them with label, parent, translator,
-    seed and what the translator's ``realism_score`` gives, if it has a discriminator.
-    The same call with the same integer as `random_state` goes on where one was
-    stopped, with the same names and bytes. Memory does not grow with their number.
+    ISIC_0001.png``. ``manifest.csv`` and ``manifest.json`` list them with label,
+    parent, translator, seed and realism score. With an integer as `random_state`, the
+    same call resumes a stopped one and gives the same files.
 
     References
     ----------
@@ -157,11 +152,11 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
     _parameter_constraints: dict = {
         **BaseOverSampler._parameter_constraints,
         "translator": [HasMethods(["fit", "translate"]), Mapping, None],
-        # Any label may be a source; it is looked up among the labels of y.
+        # Any label of y.
         "source": "no_validation",
         "image_shape": ["array-like", None],
         "prefit": ["boolean"],
-        # Any name of a column; it is looked up in the frame.
+        # Any column of the frame.
         "path_column": "no_validation",
         "output_dir": [str, os.PathLike, None],
         "output_format": [StrOptions({"png", "jpeg"})],
@@ -169,6 +164,7 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
         "resize": [StrOptions({"crop", "stretch", "pad"})],
         "verbose": ["verbose"],
     }
+    _default_parts: ClassVar = {"translator": CycleGAN}
 
     def __init__(
         self,
@@ -199,34 +195,51 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
         self.random_state = random_state
         self.verbose = verbose
 
+    @restore_on_failure
+    def fit(self, X, y=None, **params):
+        """Check the data and set `sampling_strategy_`, without training.
+
+        Parameters
+        ----------
+        X : array-like, list of paths, data frame or Dataset
+        y : array-like of shape (n_samples,), default=None
+        **params : dict
+            As in :meth:`fit_resample`.
+
+        Returns
+        -------
+        self : GANOverSampler
+        """
+        self._validate_params()
+        self._open(X, y)
+        return self
+
+    @restore_on_failure
     def fit_resample(self, X, y=None, **params):
         """Resample the data set.
 
         Parameters
         ----------
         X : array-like, list of paths, data frame or Dataset
-            One of
-
-            - images of shape (n_samples, height, width, n_channels): uint8 in [0, 255]
+            - Images of shape (n_samples, height, width, n_channels): uint8 in [0, 255]
               or floating in [0, 1]; also a list of such images, (n_samples, height,
-              width) for grey ones, (n_samples, height * width * n_channels) with
-              `image_shape`, or (n_samples, n_features) for feature rows;
-            - with `image_shape` and `output_dir`, a list, array or Series of paths,
-              or a data frame with a column of them;
-            - a map-style :class:`torch.utils.data.Dataset` of (image, label).
+              width) for grey images, (n_samples, height * width * n_channels) with
+              `image_shape`, or (n_samples, n_features) for feature rows.
+            - With `image_shape` and `output_dir`, a list, array or Series of paths,
+              or a data frame with a column of them.
+            - A map-style :class:`torch.utils.data.Dataset` of (image, label).
 
         y : array-like of shape (n_samples,), default=None
-            Labels of any type that scikit-learn takes. None takes those of the data
-            set.
+            Labels of any type. None takes those of the data set.
         **params : dict
-            Metadata that a pipeline passes on; none is used.
+            Ignored, such as metadata of a pipeline.
 
         Returns
         -------
         X_resampled : array-like of shape (n_samples_new, ...)
-            In the form and dtype of `X`: first its rows, then the synthetic ones. The
-            columns of a data frame other than that of the paths are the parent's, but
-            one that holds the labels `y` holds those of the result. For a Dataset an
+            In the form and dtype of `X`: first its rows, then the synthetic samples.
+            In a data frame, a synthetic row has the values of its parent, except for
+            paths and labels. For a Dataset, a
             :class:`~gansampler.data.OverSampledDataset`.
         y_resampled : array-like of shape (n_samples_new,)
             In the form of `y`.
@@ -234,118 +247,106 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
         Raises
         ------
         ValueError, TypeError
-            If `X`, `y` or a parameter is not as described; nothing was trained then.
+            If `X`, `y` or a parameter is not as described; before any training. After
+            this and any other error, the sampler is in the state before the call.
         OSError
-            If `output_dir` can not be written to, or if the images will not fit on
-            the disk; what was written stays, and the same call goes on from there.
+            If `output_dir` cannot be written to, or if the images do not fit on the
+            disk. The files that were written remain, and the same call resumes.
         ShortfallError
-            If the translator gives too few distinct images.
+            If there are too few distinct images.
         TrainingDivergedError
             If a loss is NaN or infinite.
 
         Warns
         -----
         GANSamplerWarning
-            If the next estimator of the pipeline splits what it gets, so that parts of
-            one image are on both sides.
+            If the last estimator of the pipeline splits its training data.
         """
         self._validate_params()
-        form = find_form(X, self.path_column)
-        check_output_dir(form.name, self.output_dir)
-        if y is not None:
-            check_labels(y)
-        # Those of an earlier call belong to other rows.
-        self.__dict__.pop("sample_indices_", None)
-        self._n_rows = len(X if y is None else y)
-        if y is None and form.name != "dataset":
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but "
-                "the target y is None. Pass the label of each sample; only a torch "
-                "Dataset brings its own."
-            )
         warn_of_leakage()
-        y, restore_labels = from_polars(y)
-        if form.name != "array":
-            X_resampled, y_resampled = self._fit_resample_lazy(X, y, **params)
-            return X_resampled, restore_labels(y_resampled)
-        X_held, restore = as_array(X, form.is_separate)
-        X_resampled, y_resampled = super().fit_resample(X_held, y, **params)
-        if X_held is not X and hasattr(X, "columns"):
-            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-        return restore(X_resampled), restore_labels(y_resampled)
+        return self._fit_resample(X, y)
 
-    def _fit_resample_lazy(self, X, y, **params):
-        """Resample what is read when it is needed: files and data sets."""
-        images = self._open_images(X)
-        if y is None:
-            y = images.labels()
-        else:
-            check_consistent_length(X, y)
-            label_columns = find_label_columns(X, y)
-            y = take_labels(y, images.rows)
-        made, y = super().fit_resample(images, y, **params)
-        rows = self.sample_indices_
-        if images.form != "dataset":
-            X_resampled = append_paths(X, rows, made, images.path_column)
-            return set_columns(X_resampled, label_columns, y), y
-        # Without a cache, of which there would be one for each worker of a loader.
-        originals = ImageSequence(
-            X, images.image_shape, resize=self.resize, cache=False
-        ).subset(images.rows)
-        return OverSampledDataset(originals, y, rows, synthetic=made), y
+    def _fit_resample(self, X, y):
+        data = self._open(X, y)
+        images, labels = data.images, data.labels
+        plan = make_plan(
+            labels, self.sampling_strategy_, self.source, self.random_state
+        )
+        self.translators_ = prepare_translators(
+            self.translator, plan, images, prefit=self.prefit
+        )
+        output = open_output(
+            self.output_dir,
+            self.output_format,
+            images,
+            labels,
+            plan,
+            translator=self.translator,
+            prefit=self.prefit,
+            source=self.source,
+            random_state=self.random_state,
+        )
+        parents = [np.arange(len(images))]
+        for grown in plan:
+            translator = self.translators_[grown.label]
+            if not self.prefit:
+                fit_translator(translator, grown, images, verbose=self.verbose)
+            seed = output.seed(grown.label)
+            chosen = draw_sources(len(grown.source), grown.n_new, seed)
+            parents.append(grown.source[chosen])
+            with output.open_class(grown.label, translator, parents[-1]) as stored:
+                for chunk in generate(
+                    translator,
+                    images.subset(grown.source),
+                    chosen,
+                    seed=seed,
+                    label=to_python_scalar(grown.label),
+                    finished=stored.finished,
+                    verbose=self.verbose,
+                ):
+                    stored.put(chunk)
+        new = output.finish()
+        new_labels = [np.full(p.n_new, p.label, dtype=labels.dtype) for p in plan]
+        y_resampled = np.concatenate([labels, *new_labels])
+        self.sample_indices_ = images.rows[np.concatenate(parents)]
+        self.is_synthetic_ = np.arange(len(y_resampled)) >= len(images)
+        return append(data, new, y_resampled, self.sample_indices_, resize=self.resize)
 
-    def _open_images(self, X):
-        return ImageSequence(
+    def _open(self, X, y):
+        """Return the opened data; set the attributes that follow from them."""
+        data = open_data(
             X,
-            self.image_shape,
+            y,
+            image_shape=self.image_shape,
             path_column=self.path_column,
             on_error=self.on_error,
             resize=self.resize,
-            # Training sees every image again and again; translating, once.
+            # Training reads every image again and again, translating reads it once.
             cache=not self.prefit,
         )
-
-    def _check_X_y(self, X, y, accept_sparse=None):
-        # Of labels in nested lists imbalanced-learn would not know the type.
-        y = y if hasattr(y, "shape") else np.asarray(y)
-        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
-        if not isinstance(X, ImageSequence) and (
-            find_form(X, self.path_column).name != "array"
-        ):
-            X = self._open_images(X)
-        if isinstance(X, ImageSequence):
-            y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-            self.n_features_in_ = int(np.prod(X.sample_shape))
-            check_strategy(self.sampling_strategy, y)
-            return X, y, binarize_y
-        if hasattr(X, "dtypes") and hasattr(X, "sparse"):
-            # A data frame of sparse columns; those of the output are sparse again.
-            X = X.sparse.to_dense()
-        is_image = getattr(X, "ndim", 2) != 2 or self.image_shape is not None
-        if getattr(X, "ndim", 2) == 2:
-            X, y = validate_data(self, X=X, y=y, reset=True, accept_sparse=False)
-        if is_image:
-            images = ImageSequence(X, self.image_shape)
-            y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-            check_consistent_length(X, y)
-            self.n_features_in_ = int(np.prod(images.sample_shape))
-        check_strategy(self.sampling_strategy, y)
-        return X, y, binarize_y
-
-    def _fit_resample(self, X, y):
-        return resample(self, X, y)
+        check_output_dir(data.images.form, self.output_dir)
+        check_strategy(self.sampling_strategy, data.labels)
+        self.sampling_strategy_ = check_sampling_strategy(
+            self.sampling_strategy, data.labels, self._sampling_type
+        )
+        # The columns of a frame of paths are no features.
+        columns = X if data.images.form == "array" else data.images
+        validate_data(self, columns, skip_check_array=True, ensure_2d=False)
+        self.n_features_in_ = int(np.prod(data.images.sample_shape))
+        self._n_rows = len(X)
+        return data
 
     def resample_groups(self, groups):
-        """Return the groups of the resampled rows: each has its parent's.
+        """Return the groups of the resampled rows; each row has that of its parent.
 
-        Needed where a splitter such as :class:`sklearn.model_selection.GroupKFold`
-        gets what this sampler returned: images that come from one patient, or from one
-        another, then stay on one side.
+        Use it to split resampled data with
+        :class:`sklearn.model_selection.GroupKFold` or a similar splitter. Images of
+        one patient, and synthetic images and their parents, then stay on one side.
 
         Parameters
         ----------
         groups : array-like of shape (n_samples,)
-            Group of each row of the `X` that was resampled.
+            Group of each row of `X`.
 
         Returns
         -------
@@ -354,9 +355,9 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
         Raises
         ------
         NotFittedError
-            If nothing was resampled yet.
+            If :meth:`fit_resample` was not called.
         ValueError
-            If there is not one group for each row.
+            If the number of groups is not that of the rows.
 
         Examples
         --------
@@ -376,14 +377,14 @@ class GANOverSampler(NearestNameMixin, BaseOverSampler):
         groups = np.asarray(groups)
         if groups.ndim != 1 or len(groups) != self._n_rows:
             raise ValueError(
-                "`groups` must hold one group for each row of `X`, "
+                "`groups` must contain one group for each row of `X`, "
                 f"{self._n_rows}. Got shape {groups.shape}. Pass the groups of all "
-                "rows, in their order, those that were skipped too."
+                "rows, in their order, including those that were skipped."
             )
         return groups[self.sample_indices_]
 
     def __sklearn_clone__(self):
-        """Clone, but keep fitted translators: they are data here, not settings."""
+        """Clone, but keep fitted translators, which are data and not settings."""
         if not self.prefit:
             return clone_parametrized(self)
         params = self.get_params(deep=False)

@@ -1,55 +1,108 @@
-"""Translate as many distinct sources as are asked for, chunk by chunk."""
+"""Generate distinct synthetic samples of one class, chunk by chunk."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torchvision.transforms.v2 import functional as tv
 
 from gansampler.exceptions import ShortfallError
 from gansampler.images import ImageSequence
-from gansampler.over_sampling._variants import vary_images, vary_rows
 from gansampler.training import Progress
+from gansampler.translators import BaseTranslator
 
-if TYPE_CHECKING:
-    from gansampler.translators import BaseTranslator
+__all__ = ["Chunk", "check_n_versions", "draw_sources", "generate"]
 
-__all__ = ["Chunk", "draw_sources", "generate"]
-
-# Large enough that its batches are full, small enough not to be felt in memory.
-BYTES_A_CHUNK = 2**24
-# A translation that equals an earlier one is tried again from other rotations.
-MOST_RETRIES = 10
+# Large enough for full batches, and small enough for any memory.
+BYTES_PER_CHUNK = 2**24
+# Random rotations of a source that are tried to get a distinct translation.
+MAX_RETRIES = 9
+MAX_SHIFT = 3
+# All shifts by whole pixels, the smallest first; the first one changes nothing.
+SHIFTS = sorted(
+    np.ndindex(2 * MAX_SHIFT + 1, 2 * MAX_SHIFT + 1),
+    key=lambda at: (at[0] - MAX_SHIFT) ** 2 + (at[1] - MAX_SHIFT) ** 2,
+)
+# Standard deviation of the noise, as a share of each feature's among the sources.
+ROW_JITTER = 0.1
 RANDOM_ROTATION = 8
+ALLOW_MORE = (
+    "If the images have no orientation, allow more versions with horizontal_flip=True "
+    "and vertical_flip=True in the translator. Otherwise use more sources "
+    "(source='rest'), or ask for fewer."
+)
 
 
-@dataclass
-class Chunk:
+class Chunk(NamedTuple):
     """Consecutive synthetic samples of one class.
 
     Attributes
     ----------
     start : int
-        Number of the first one.
+        Number of the first sample among those of its class.
     samples : ndarray of shape (n, height, width, n_channels) or (n, n_features)
     digests : list of bytes
-        One for each image, by which equal ones are found; empty for feature rows.
-    scores : sequence of float, default=None
-        What the translator's ``realism_score`` gives for them, where asked for.
+        One per image, to find equal images; empty for feature rows.
     """
 
     start: int
     samples: np.ndarray
     digests: list[bytes]
-    scores: Sequence[float | None] | None = None
+
+
+class Flips(NamedTuple):
+    """The flips that leave a source a plausible image."""
+
+    horizontal: bool
+    vertical: bool
+
+    @classmethod
+    def of(cls, translator: Any) -> Flips:
+        """Return the flips that the parameters of a translator allow."""
+        names = ("horizontal_flip", "vertical_flip")
+        return cls(*(bool(getattr(translator, name, False)) for name in names))
+
+    @property
+    def n_versions(self) -> int | None:
+        """The number of versions of a source image; None if it is unlimited."""
+        return None if all(self) else len(SHIFTS) * (1 + any(self))
+
+
+def check_n_versions(
+    translator: Any, n_new: int, n_sources: int, label: object
+) -> None:
+    """Refuse a number of synthetic images for which there are too few sources.
+
+    Parameters
+    ----------
+    translator : BaseTranslator
+    n_new : int
+        Number of synthetic images.
+    n_sources : int
+    label : object
+        Label of the class, for the message.
+
+    Raises
+    ------
+    ShortfallError
+        If the images cannot all be distinct.
+    """
+    n_versions = Flips.of(translator).n_versions
+    if n_versions is not None and n_new > n_versions * n_sources:
+        raise ShortfallError(
+            f"All synthetic images must be distinct. {n_new} for class {label!r} are "
+            f"too many for {n_sources} sources, each of which has {n_versions} "
+            f"versions: shifts by up to {MAX_SHIFT} pixels and the flips that the "
+            f"translator allows. {ALLOW_MORE}"
+        )
 
 
 def draw_sources(n_sources: int, n_new: int, seed: int) -> np.ndarray:
-    """Choose the source of each synthetic sample: none again before all were used.
+    """Draw the source of each synthetic sample; no source twice before all were drawn.
 
     Parameters
     ----------
@@ -74,28 +127,29 @@ def generate(
     *,
     seed: int,
     label: object = None,
-    held: Mapping[int, list[bytes]] | None = None,
+    finished: Mapping[int, list[bytes]] | None = None,
     verbose: int = 0,
 ) -> Iterator[Chunk]:
-    """Yield translations of the chosen sources in order, all of them distinct.
+    """Yield translations of the chosen sources, in order; all images are distinct.
 
-    Where a chunk begins, and what is in it, follows from the arguments alone, so that
-    a run which has some of the chunks makes the others as if it had made all.
+    The first use of a source takes the sample itself, each further use another
+    version of it. The chunks follow from the arguments alone. So a run that skips
+    finished chunks generates the others as a run that generates all of them.
 
     Parameters
     ----------
     translator : BaseTranslator
         Fitted.
     source : ImageSequence
-        What to draw from.
+        The samples to translate.
     chosen : ndarray of int of shape (n_new,)
-        As :func:`draw_sources` gives it.
+        Result of :func:`draw_sources`.
     seed : int
-        Of the rotations.
+        Seed of random rotations and of noise.
     label : object, default=None
-        The class that is made, for messages.
-    held : mapping of int -> list of bytes, default=None
-        Chunks that are not to be made again, by their start, with their digests.
+        Label of the class, for messages.
+    finished : mapping of int -> list of bytes, default=None
+        Digests of the chunks that exist already, by their start. They are skipped.
     verbose : int, default=0
         Progress is shown from 1.
 
@@ -106,61 +160,84 @@ def generate(
     Raises
     ------
     ShortfallError
-        If the translator gives the same image again and again.
+        If there is no further distinct image.
     """
     n_new = len(chosen)
+    n_rounds = -(-n_new // len(source))
+    finished = {} if finished is None else finished
     seen: set[bytes] = set()
     progress = Progress(n_new, f"translating to {label}", shown=verbose > 0)
-    size = max(1, BYTES_A_CHUNK // max(source.take([0]).nbytes, 1))
+    size = max(1, BYTES_PER_CHUNK // max(source.take([0]).nbytes, 1))
+    noise_scale = None
+    if not source.is_image and n_rounds > 1:
+        all_rows = source.take(np.arange(len(source))).astype(np.float64)
+        noise_scale = ROW_JITTER * all_rows.std(axis=0)
     try:
         for start in range(0, n_new, size):
             rows = np.arange(start, min(start + size, n_new))
-            if held is not None and start in held:
-                seen.update(held[start])
+            if start in finished:
+                seen.update(finished[start])
+                progress.update(len(rows))
+                continue
+            # The round in which a source is used is the number of its version.
+            versions = rows // len(source)
+            rng = np.random.default_rng([seed, start + 1])
+            if not source.is_image:
+                inputs = source.take(chosen[rows]).astype(np.float64)
+                if noise_scale is not None:
+                    again = np.flatnonzero(versions)
+                    noise = rng.standard_normal((len(again), inputs.shape[1]))
+                    inputs[again] += noise_scale * noise
+                # The inputs are floating; `restore` gives the dtype of X.
+                translated = torch.from_numpy(translator.translate(inputs))
+                samples, digests = source.restore(translated), []
             else:
-                rng = np.random.default_rng([seed, start + 1])
-                variants = rows // len(source)
-                chunk = _make(translator, source, chosen[rows], variants, rng, seen)
-                if chunk is None:
-                    raise ShortfallError(
-                        "All synthetic images must be distinct. Of "
-                        f"{n_new} for class {label!r}, only {len(seen)} were made "
-                        f"before the translator gave the same again {MOST_RETRIES} "
-                        "times over. It may have collapsed to one output, or the "
-                        "sources may be uniform: look at `translators_` and at the "
-                        "sources, train for longer, or ask for fewer."
-                    )
-                yield Chunk(start, *chunk)
+                samples, digests = _distinct_images(
+                    translator, source, chosen[rows], versions, n_rounds, rng, seen
+                )
+            if samples is None:
+                raise ShortfallError(
+                    f"All synthetic images must be distinct. Of {n_new} for class "
+                    f"{label!r}, only {len(seen)} were made: the translator gives "
+                    "equal images for all versions of a source. It may have collapsed "
+                    "to one output, or the sources may be uniform: look at the "
+                    f"sources, and train for longer. {ALLOW_MORE}"
+                )
+            yield Chunk(start, samples, digests)
             progress.update(len(rows))
     finally:
         progress.close()
 
 
-def _make(translator, source, chosen, variants, rng, seen):
-    """Return samples and their digests, or None where some stay equal to others."""
-    samples = _translate(translator, source, chosen, variants, rng)
-    if not source.is_image:
-        return samples, []
+def _distinct_images(translator, source, chosen, versions, n_rounds, rng, seen):
+    """Return images and their digests, or None for the images if some stay equal."""
+    flips = Flips.of(translator)
+
+    def translate(chosen, versions):
+        images = source.take(chosen)
+        for i in np.flatnonzero(versions):
+            images[i] = _version_of(images[i], int(versions[i]), flips, rng)
+        return translator.translate(images)
+
+    n_versions = flips.n_versions
+    if n_versions is not None:
+        versions = versions % n_versions
+    samples = translate(chosen, versions)
     digests = [_digest(sample) for sample in samples]
     pending = _repeated(digests, np.arange(len(samples)), seen)
-    for _ in range(MOST_RETRIES - 1):
+    for attempt in range(n_versions or MAX_RETRIES):
         if not len(pending):
             break
-        turned = np.full(len(pending), RANDOM_ROTATION)
-        samples[pending] = _translate(translator, source, chosen[pending], turned, rng)
+        if n_versions is None:
+            others = np.full(len(pending), RANDOM_ROTATION)
+        else:
+            # First the versions that no round uses, in the end all of them.
+            others = (versions[pending] + n_rounds + attempt) % n_versions
+        samples[pending] = translate(chosen[pending], others)
         for row in pending:
             digests[row] = _digest(samples[row])
         pending = _repeated(digests, pending, seen)
-    return None if len(pending) else (samples, digests)
-
-
-def _translate(translator, source, chosen, variants, rng) -> np.ndarray:
-    rows = source.take(chosen)
-    if source.is_image:
-        return translator.translate(vary_images(rows, variants, rng))
-    # Jittered rows are floating; the caller's array gives them its own dtype.
-    translated = translator.translate(vary_rows(rows, variants, rng))
-    return source.restore(torch.from_numpy(translated))
+    return (None if len(pending) else samples), digests
 
 
 def _digest(sample: np.ndarray) -> bytes:
@@ -168,10 +245,57 @@ def _digest(sample: np.ndarray) -> bytes:
 
 
 def _repeated(digests: list[bytes], rows: np.ndarray, seen: set[bytes]) -> np.ndarray:
-    """Return the rows that equal an earlier one, and remember the others."""
+    """Return the rows that equal an earlier image, and add the others to `seen`."""
     repeated = []
     for row in rows:
         if digests[row] in seen:
             repeated.append(row)
         seen.add(digests[row])
     return np.asarray(repeated, dtype=np.intp)
+
+
+def _version_of(
+    image: np.ndarray, version: int, flips: Flips, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a version of an image of shape (height, width, n_channels).
+
+    With both flips, 1 to 7 are the flips and turns by 90 degrees (1 to 3 if the image
+    is not square), and all others are random rotations. Without, the versions are
+    shifts, each with and without the flip that is allowed.
+    """
+    if all(flips):
+        is_square = image.shape[0] == image.shape[1]
+        if version >= (RANDOM_ROTATION if is_square else 4):
+            return _rotate(image, rng.uniform(0, 360), rng.random() < 0.5)
+        if version & 1:
+            image = image[:, ::-1]
+        if version & 2:
+            image = image[::-1]
+        return image.transpose(1, 0, 2) if version & 4 else image
+    if any(flips):
+        version, is_flipped = divmod(version, 2)
+        if is_flipped:
+            image = np.flip(image, axis=1 if flips.horizontal else 0)
+    height, width = image.shape[:2]
+    top, left = SHIFTS[version]
+    padded = _reflect(image, MAX_SHIFT)
+    return padded[top : top + height, left : left + width]
+
+
+def _reflect(image: np.ndarray, margin: int) -> np.ndarray:
+    return np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+
+
+def _rotate(image: np.ndarray, angle: float, is_flipped: bool) -> np.ndarray:
+    """Return an image rotated by any angle, with its reflection in the corners."""
+    height, width = image.shape[:2]
+    if is_flipped:
+        image = image[:, ::-1]
+    # No corner is further from the centre than half the diagonal.
+    padded = _reflect(image, int(np.hypot(height, width) / 2) + 1)
+    tensor = torch.from_numpy(np.ascontiguousarray(padded)).permute(2, 0, 1).float()
+    rotated = tv.rotate(tensor, angle, interpolation=tv.InterpolationMode.BILINEAR)
+    cropped = tv.center_crop(rotated, [height, width]).permute(1, 2, 0).numpy()
+    if image.dtype == np.uint8:
+        cropped = np.rint(cropped)
+    return cropped.astype(image.dtype)

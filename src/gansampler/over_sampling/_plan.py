@@ -1,101 +1,147 @@
-"""Which rows are translated into which class, and by what."""
+"""Which classes grow, from which rows, and by which translators."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from threading import get_ident
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from gansampler._validation import nearest_name, to_python_scalar
+from gansampler._validation import nearest_name, spawn_seeds, to_python_scalar
+from gansampler.exceptions import TrainingStoppedWarning
 from gansampler.images import ImageSequence
+from gansampler.over_sampling._generation import check_n_versions
 from gansampler.translators import BaseTranslator, CycleGAN
 
-if TYPE_CHECKING:
-    from gansampler.over_sampling._gan import GANOverSampler
+__all__ = [
+    "ClassPlan",
+    "check_strategy",
+    "fit_translator",
+    "make_plan",
+    "prepare_translators",
+]
 
-__all__ = ["Plan", "check_strategy", "check_translator", "fit_translator", "make_plan"]
 
-# For each label the positions of the source's samples and of the target's.
-Plan = dict[Any, tuple[np.ndarray, np.ndarray]]
+class ClassPlan(NamedTuple):
+    """A class that grows.
+
+    Attributes
+    ----------
+    label : object
+    n_new : int
+        Number of synthetic samples.
+    source : ndarray of int
+        Positions of the samples that are translated.
+    target : ndarray of int
+        Positions of the samples of the class.
+    fit_seed : int or None
+        Seed of the translator; None if the sampler has no seed.
+    draw_seed : int
+        Seed by which sources are drawn.
+    """
+
+    label: Any
+    n_new: int
+    source: np.ndarray
+    target: np.ndarray
+    fit_seed: int | None
+    draw_seed: int
 
 
-def make_plan(y: np.ndarray, n_new: Mapping[Any, int], source: object) -> Plan:
-    """Return the rows of source and target for each class to be grown, or refuse.
+def make_plan(
+    y: np.ndarray, n_new: Mapping[Any, int], source: object, random_state: object
+) -> list[ClassPlan]:
+    """Return the classes that grow, or refuse them.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
     n_new : mapping of label -> int
-        How many samples each class lacks.
+        Number of synthetic samples per class.
     source : "majority", "rest" or label
+    random_state : int, RandomState instance or None
 
     Raises
     ------
     ValueError
         If a source or a target has fewer than two samples, or if `source` is unknown.
     """
-    labels, counts = np.unique(y, return_counts=True)
-    n_held = dict(zip(labels.tolist(), counts.tolist(), strict=True))
-    plan = {}
-    for label, n_lacking in n_new.items():
-        if n_lacking == 0:
+    counts = _count_labels(y)
+    rows = {}
+    for label, n_label in n_new.items():
+        if n_label == 0:
             continue
-        others = labels[labels != label]
         if isinstance(source, str) and source == "rest":
             is_source = y != label
         elif isinstance(source, str) and source == "majority":
-            largest = max(others.tolist(), key=lambda other: n_held[other])
-            is_source = y == largest
+            others = {other: n for other, n in counts.items() if other != label}
+            is_source = y == max(others, key=others.__getitem__)
         else:
-            _check_source(source, label, n_lacking, labels)
+            _check_source(source, label, n_label, list(counts))
             is_source = y == source
-        rows = np.flatnonzero(is_source), np.flatnonzero(y == label)
-        for role, part in zip(("source", "target"), rows, strict=True):
+        rows[label] = np.flatnonzero(is_source), np.flatnonzero(y == label)
+        for role, part in zip(("source", "target"), rows[label], strict=True):
             if len(part) < 2:
                 raise ValueError(
                     "A translator needs at least 2 samples of its source and of its "
-                    f"target. To grow class {to_python_scalar(label)!r} by "
-                    f"{n_lacking}, the {role} has {len(part)}. Collect more, or leave "
-                    "it out: sampling_strategy={label: n_samples, ...} names the "
-                    "classes to grow."
+                    f"target. To grow class {to_python_scalar(label)!r} by {n_label}, "
+                    f"the {role} has {len(part)}. Collect more, or leave it out: "
+                    "sampling_strategy={label: n_samples, ...} names the classes to "
+                    "grow."
                 )
-        plan[label] = rows
+    rng = check_random_state(random_state)
+    plan = []
+    for label, (source_rows, target_rows) in rows.items():
+        fit_seed, draw_seed = spawn_seeds(rng, 2)
+        # A translator without a seed can resume from a checkpoint, whose seed it uses.
+        seed = None if random_state is None else fit_seed
+        plan.append(
+            ClassPlan(label, n_new[label], source_rows, target_rows, seed, draw_seed)
+        )
     return plan
 
 
-def _check_source(source, label, n_lacking, labels) -> None:
-    known = labels.tolist()
-    if np.ndim(source) != 0 or source not in known:
-        names = ["majority", "rest", *map(str, known)]
+def _count_labels(y: np.ndarray) -> dict[Any, int]:
+    labels, counts = np.unique(y, return_counts=True)
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
+
+
+def _check_source(source, label, n_label, labels) -> None:
+    if np.ndim(source) != 0 or source not in labels:
+        names = ["majority", "rest", *map(str, labels)]
         raise ValueError(
             "`source` must be 'majority', 'rest' or a label of y. Got "
-            f"{source!r}; the labels are {known}.{nearest_name(source, names)}"
+            f"{source!r}; the labels are {labels}.{nearest_name(source, names)}"
         )
     if source == label:
         raise ValueError(
             f"A class cannot be its own source. source={source!r} is itself to be "
-            f"grown by {n_lacking}. Leave it out of `sampling_strategy`, or use "
+            f"grown by {n_label}. Leave it out of `sampling_strategy`, or use "
             "source='majority'."
         )
 
 
 def check_strategy(strategy: object, y: np.ndarray) -> None:
-    """Refuse counts of samples that are none, before anything is resampled.
+    """Refuse counts per class that are no counts, or that are too low.
 
     Parameters
     ----------
     strategy : mapping, callable or object
-        Other than these two it is for imbalanced-learn to judge.
+        imbalanced-learn checks a strategy that is neither mapping nor callable.
     y : ndarray of shape (n_samples,)
 
     Raises
     ------
     ValueError
-        If it does not give a whole number for classes of `y`, no less than they have.
+        If a count is no whole number, is below the number of existing samples, or is
+        for a class that `y` does not have.
     """
     wanted = strategy(y) if callable(strategy) else strategy
     if not isinstance(wanted, Mapping):
@@ -105,103 +151,145 @@ def check_strategy(strategy: object, y: np.ndarray) -> None:
                 f"with the count of each class afterwards. Got {wanted!r}."
             )
         return
-    labels, counts = np.unique(y, return_counts=True)
-    n_held = dict(zip(labels.tolist(), counts.tolist(), strict=True))
+    counts = _count_labels(y)
     for label, n_samples in wanted.items():
-        if label not in n_held:
+        if label not in counts:
             raise ValueError(
                 f"The {{{to_python_scalar(label)!r}}} target class is/are not present "
                 "in the data. `sampling_strategy` must name labels of y, which are "
-                f"{list(n_held)}."
-                f"{nearest_name(label, list(map(str, n_held)))}"
+                f"{list(counts)}."
+                f"{nearest_name(label, list(map(str, counts)))}"
             )
         is_whole = isinstance(n_samples, Integral) and not isinstance(n_samples, bool)
         if not is_whole:
             raise ValueError(
                 "`sampling_strategy` must give each class a whole number of samples. "
                 f"Got {to_python_scalar(n_samples)!r} for class "
-                f"{to_python_scalar(label)!r}, which has {n_held[label]}. Round it."
+                f"{to_python_scalar(label)!r}, which has {counts[label]}. Round it."
             )
-        if n_samples < n_held[label]:
+        if n_samples < counts[label]:
             raise ValueError(
                 "With over-sampling methods, the number of samples in a class should "
                 "be greater or equal to the original number of samples. Originally, "
-                f"there is {n_held[label]} samples and {to_python_scalar(n_samples)} "
+                f"there is {counts[label]} samples and {to_python_scalar(n_samples)} "
                 f"samples are asked, of class {to_python_scalar(label)!r}. Ask for "
                 "more, or leave it out."
             )
 
 
-def check_translator(
-    sampler: GANOverSampler, images: ImageSequence, plan: Plan
-) -> None:
-    """Refuse translators that do not fit the data or have bad parameters.
+def prepare_translators(
+    translator: Any, plan: Sequence[ClassPlan], images: ImageSequence, *, prefit: bool
+) -> dict[Any, BaseTranslator]:
+    """Return a translator for each class of the plan, or refuse them.
 
-    Called before any work is done.
+    Parameters
+    ----------
+    translator : BaseTranslator, mapping of label -> BaseTranslator, or None
+    plan : sequence of ClassPlan
+    images : ImageSequence
+        The originals.
+    prefit : bool
+        Whether translators are fitted. Others are cloned for each class.
+
+    Raises
+    ------
+    ValueError
+        If a translator or its trainer has a bad parameter, is not fitted, or does not
+        fit the data.
+    ShortfallError
+        If the sources are too few for the number of distinct synthetic images.
     """
-    if not sampler.prefit:
-        if isinstance(sampler.translator, Mapping):
+    if not prefit:
+        translator = CycleGAN() if translator is None else translator
+        if isinstance(translator, Mapping):
             raise ValueError(
                 "`translator` may be a dict only of fitted translators. Got a dict "
                 "and prefit=False. Pass prefit=True, or one translator."
             )
-        for part in (sampler.translator, getattr(sampler.translator, "trainer", None)):
+        for part in (translator, getattr(translator, "trainer", None)):
             if isinstance(part, BaseEstimator):
                 part._validate_params()
-        return
-    for label in plan:
-        translator = _prefit_translator(sampler, label, plan)
-        check_is_fitted(translator)
-        if tuple(translator.sample_shape_) != tuple(images.sample_shape):
-            raise ValueError(
-                "A fitted translator takes samples of the shape that it was fitted "
-                f"on. That for class {to_python_scalar(label)!r} takes "
-                f"{tuple(translator.sample_shape_)}. Got samples of "
-                f"{tuple(images.sample_shape)}. Resize them, or fit another."
-            )
+    translators = {}
+    for grown in plan:
+        label = to_python_scalar(grown.label)
+        if not prefit:
+            chosen: Any = clone(translator)
+        else:
+            chosen = _fitted_translator(translator, grown.label, plan)
+            if tuple(chosen.sample_shape_) != tuple(images.sample_shape):
+                raise ValueError(
+                    "A fitted translator takes samples of the shape that it was "
+                    f"fitted on. That for class {label!r} takes "
+                    f"{tuple(chosen.sample_shape_)}. Got samples of "
+                    f"{tuple(images.sample_shape)}. Resize them, or fit another."
+                )
+        if images.is_image:
+            check_n_versions(chosen, grown.n_new, len(grown.source), label)
+        translators[grown.label] = chosen
+    return translators
 
 
-def _prefit_translator(sampler, label, plan) -> BaseTranslator:
-    if sampler.translator is None:
+def _fitted_translator(translator, label, plan) -> BaseTranslator:
+    if translator is None:
         raise ValueError(
             "prefit=True needs a fitted `translator`. Got None. Fit one with "
             "CycleGAN(...).fit(source, target), or load one with CycleGAN.load."
         )
-    if not isinstance(sampler.translator, Mapping):
-        if len(plan) > 1:
+    if isinstance(translator, Mapping):
+        if label not in translator:
             raise ValueError(
-                "One fitted translator makes one class. Got one for the classes "
-                f"{[to_python_scalar(grown) for grown in plan]}. Pass a dict label -> "
-                "fitted translator."
+                "`translator` must hold a fitted translator for each class to be "
+                f"grown. Class {to_python_scalar(label)!r} is missing; it has "
+                f"{[to_python_scalar(known) for known in translator]}."
             )
-        return sampler.translator
-    if label not in sampler.translator:
+        translator = translator[label]
+    elif len(plan) > 1:
         raise ValueError(
-            "`translator` must hold a fitted translator for each class to be grown. "
-            f"Class {to_python_scalar(label)!r} is missing; it has "
-            f"{[to_python_scalar(known) for known in sampler.translator]}."
+            "One fitted translator makes one class. Got one for the classes "
+            f"{[to_python_scalar(grown.label) for grown in plan]}. Pass a dict label "
+            "-> fitted translator."
         )
-    return sampler.translator[label]
+    check_is_fitted(translator)
+    return translator
 
 
 def fit_translator(
-    sampler: GANOverSampler,
-    label: object,
-    source: ImageSequence,
-    target: ImageSequence,
-    seed: int,
-) -> BaseTranslator:
-    """Return the fitted translator for a class."""
-    if sampler.prefit:
-        return _prefit_translator(sampler, label, [label])
-    given = sampler.translator
-    translator: Any = CycleGAN() if given is None else clone(given)
+    translator: Any, grown: ClassPlan, images: ImageSequence, *, verbose: int
+) -> None:
+    """Fit the translator of a class.
+
+    It gets the seed of the plan and `verbose`, unless it has a seed or is verbose.
+    """
     params = translator.get_params(deep=False)
-    # Without a seed of the sampler's the translator goes without, too: its trainer
-    # may have a checkpoint of the run, which begins with a seed of its own.
-    has_seed = params.get("random_state", 0) is not None
-    if not has_seed and sampler.random_state is not None:
-        translator.set_params(random_state=seed)
+    if params.get("random_state", 0) is None and grown.fit_seed is not None:
+        translator.set_params(random_state=grown.fit_seed)
     if "verbose" in params and not params["verbose"]:
-        translator.set_params(verbose=sampler.verbose)
-    return translator.fit(source, target)
+        translator.set_params(verbose=verbose)
+    with _naming_class(to_python_scalar(grown.label)):
+        translator.fit(images.subset(grown.source), images.subset(grown.target))
+
+
+@contextmanager
+def _naming_class(label: object) -> Iterator[None]:
+    """Begin each TrainingStoppedWarning of this thread with the class in training.
+
+    The filters of warnings stay as they are.
+    """
+    show: Callable[..., None] = warnings.showwarning
+    thread: int | None = get_ident()
+
+    def show_with_class(message, category, *args, **kwargs) -> None:
+        if issubclass(category, TrainingStoppedWarning) and get_ident() == thread:
+            message = category(f"Class {label!r}: {message}")
+        show(message, category, *args, **kwargs)
+
+    warnings.showwarning = show_with_class
+    try:
+        yield
+    except TrainingStoppedWarning as warning:
+        # A filter makes the warning an error.
+        warning.args = (f"Class {label!r}: {warning}",)
+        raise
+    finally:
+        thread = None
+        warnings.showwarning = show

@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler._validation import NearestNameMixin, restore_on_failure
+from gansampler._validation import (
+    DefaultPartsMixin,
+    NearestNameMixin,
+    restore_on_failure,
+)
 from gansampler.images import ImageSequence
 from gansampler.training import Trainer
 
@@ -34,7 +38,7 @@ def _has_discriminator(translator: BaseTranslator) -> bool:
     return hasattr(translator, "_discriminator_network")
 
 
-class BaseTranslator(NearestNameMixin, BaseEstimator):
+class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
     """Base of the translators: ``fit(source, target)``, ``translate(X)``.
 
     A subclass builds and trains its networks in ``_fit(source, target)``, which gets
@@ -84,6 +88,7 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
 
     # Of scikit-learn's kind, by name; what is not named is not checked.
     _parameter_constraints: dict = {}
+    _default_parts: ClassVar = {"trainer": Trainer}
 
     @restore_on_failure
     def fit(
@@ -229,7 +234,9 @@ class BaseTranslator(NearestNameMixin, BaseEstimator):
         """Return rows as networks take them: standardised, or padded by reflection."""
         if self.scalers_ is not None:
             unscaled = images.take(rows).astype(np.float64)
-            return torch.from_numpy(self.scalers_[domain].transform(unscaled)).float()
+            # A data frame under sklearn.set_config(transform_output=...).
+            scaled = np.array(self.scalers_[domain].transform(unscaled))
+            return torch.from_numpy(scaled).float()
         batch = images.batch(rows)
         height, width = batch.shape[-2:]
         bottom, right = -height % size_multiple, -width % size_multiple

@@ -1,4 +1,4 @@
-"""Images to the bytes of a file."""
+"""Encode images as the bytes of a file, and estimate the size of a file."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from PIL import Image
 
 from gansampler.images import ImageSequence
 
-__all__ = ["ENDINGS", "check_channels", "encode", "estimate_bytes"]
+__all__ = ["SUFFIXES", "check_channels", "encode", "estimate_bytes"]
 
-ENDINGS = {"png": "png", "jpeg": "jpg"}
+SUFFIXES = {"png": "png", "jpeg": "jpg"}
 CHANNELS = {"png": (1, 3, 4), "jpeg": (1, 3)}
 JPEG_QUALITY = 95
-# Sources that are encoded to see how much room an image takes.
+# Number of sources that are encoded for the estimate.
 N_ENCODED = 8
-# File systems hand out room in blocks.
+# File systems assign space in blocks.
 BLOCK = 4096
 
 
 def check_channels(n_channels: int, output_format: str) -> None:
-    """Refuse images that files of this format do not hold."""
-    known = CHANNELS[output_format]
-    if n_channels not in known:
+    """Refuse a number of channels that the file format cannot store."""
+    allowed = CHANNELS[output_format]
+    if n_channels not in allowed:
         raise ValueError(
-            f"Files of output_format={output_format!r} hold images of "
-            f"{' or '.join(map(str, known))} channels. Got {n_channels}. Pass "
+            f"Files of output_format={output_format!r} store images of "
+            f"{' or '.join(map(str, allowed))} channels. Got {n_channels}. Pass "
             "image_shape=(height, width, 3) for RGB images."
         )
 
 
 def encode(output_format: str, image: np.ndarray) -> bytes:
-    """Return the bytes of an image file; the same image gives the same bytes.
+    """Return the bytes of an image file; equal images give equal bytes.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def encode(output_format: str, image: np.ndarray) -> bytes:
 
 
 def estimate_bytes(images: ImageSequence, output_format: str) -> int:
-    """Return about how much room a synthetic image takes on a disk.
+    """Return about how many bytes a synthetic image takes on a disk.
 
-    It is as much as the largest of a few sources takes, in whole blocks.
+    The estimate is the largest of a few encoded sources, in whole blocks.
     """
     rows = np.unique(np.linspace(0, len(images) - 1, N_ENCODED).astype(np.intp))
     sizes = [len(encode(output_format, image)) for image in images.take(rows)]

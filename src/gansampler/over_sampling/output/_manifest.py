@@ -1,0 +1,78 @@
+"""The table of the images in an output folder, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from gansampler.over_sampling.output._disk import write_file
+from gansampler.over_sampling.output._journal import Journal
+from gansampler.over_sampling.output._names import MANIFEST_CSV, MANIFEST_JSON
+
+__all__ = ["write_manifest"]
+
+COLUMNS = ["path", "label", "parent", "parent_row", "translator", "seed", "score"]
+
+
+def write_manifest(
+    folder: Path, classes: Mapping[str, dict[str, Any]], run: str
+) -> None:
+    """Write ``manifest.csv`` and ``manifest.json`` from the journal, row by row.
+
+    Parameters
+    ----------
+    folder : Path
+    classes : mapping of str -> dict
+        ``label`` and ``seed`` of each class folder.
+    run : str
+        Fingerprint of the run.
+    """
+    lines = {
+        MANIFEST_CSV: _csv_lines(_rows(folder, classes)),
+        MANIFEST_JSON: _json_lines(_rows(folder, classes), run),
+    }
+    for name, text in lines.items():
+        # Paths that are not valid text keep their bytes.
+        parts = (line.encode(errors="surrogateescape") for line in text)
+        write_file(folder / name, parts)
+
+
+def _rows(
+    folder: Path, classes: Mapping[str, dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    journal = Journal(folder)
+    for name, described in classes.items():
+        translator = journal.translator(name)
+        for chunk in journal.chunks(name).values():
+            for image in chunk.images:
+                yield {
+                    "path": image.path,
+                    "label": described["label"],
+                    "parent": image.parent,
+                    "parent_row": image.parent_row,
+                    "translator": translator,
+                    "seed": described["seed"],
+                    "score": image.score,
+                }
+
+
+def _csv_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    # A writer returns what the method `write` of its file returns: the line.
+    lines: Any = SimpleNamespace(write=str)
+    writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+    yield writer.writeheader()
+    for row in rows:
+        yield writer.writerow(row)
+
+
+def _json_lines(rows: Iterator[dict[str, Any]], run: str) -> Iterator[str]:
+    yield f'{{"run": {json.dumps(run)}, "images": ['
+    separator = "\n"
+    for row in rows:
+        yield separator + json.dumps(row, ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]}\n"
