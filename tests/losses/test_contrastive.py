@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gansampler.losses._contrastive import patch_contrastive_loss
+from gansampler.losses import patch_contrastive_loss
 
 
 def reference(query, key, temperature):
