@@ -48,6 +48,40 @@ class TestBlockNumel:
         assert block_numel(z, 8) >= 32768 * torch.get_num_threads()
 
 
+class TestLargePages:
+    @pytest.mark.parametrize("n", [1, 1000, 5000, 100_000])
+    def test_do_not_change_the_result(self, monkeypatch, n):
+        z, t = torch.randn(n, 2), torch.rand(n, 2).round()
+        gradients = []
+        for bound in (1 << 40, 0):
+            monkeypatch.setattr(_blocks, "_MAPPED_BYTES", bound)
+            x = z.clone().requires_grad_()
+            (binary_focal_loss(x, t) + focal_loss(x, t[:, 0].long())).backward()
+            gradients.append(x.grad)
+        assert_close(*gradients, rtol=0, atol=0)
+
+    def test_only_whole_pages_within_the_tensor(self, monkeypatch):
+        calls = []
+
+        class Library:
+            @staticmethod
+            def madvise(start, length, advice):
+                calls.append((start.value, length.value, advice))
+
+        monkeypatch.setattr(_blocks.ctypes, "CDLL", lambda name: Library)
+        monkeypatch.setattr(_blocks.sys, "platform", "linux")
+        page = _blocks.mmap.PAGESIZE
+        big = torch.empty(_blocks._MAPPED_BYTES // 4 + 3)
+        small = torch.empty(10)
+        assert _blocks.with_large_pages(big) is big
+        assert _blocks.with_large_pages(small) is small
+        ((start, length, _),) = calls
+        assert start % page == length % page == 0
+        assert big.data_ptr() <= start < big.data_ptr() + page
+        end = big.data_ptr() + 4 * big.numel()
+        assert end - page < start + length <= end
+
+
 class TestBlocks:
     @pytest.mark.parametrize(
         "shape",

@@ -122,8 +122,6 @@ class TestGammaByPosition:
     def test_one_per_class_is_refused(self, loss, values):
         message = r"single number. Got .*5.*Pass alpha=\.\.\."
         with pytest.raises(TypeError, match=message):
-            TypeError, match=r"single number. Got .*5.*Pass alpha=\.\.\."
-        ):
             loss(values)
         assert loss(gamma=values).gamma.tolist() == [1.0, 5.0]
 

@@ -16,7 +16,11 @@ import math
 import torch
 from torch import Tensor
 
-from gansampler.losses._kernels._blocks import block_numel, can_read
+from gansampler.losses._kernels._blocks import (
+    block_numel,
+    can_read,
+    with_large_pages,
+)
 
 # Replaces an infinite s. The limit of (1 - q) s is 0.
 _LARGE = 1e30
@@ -148,7 +152,9 @@ def sigmoid_kernel(
     dtype = torch.promote_types(input.dtype, torch.float32)
     gammas = _pair(gamma, can_read(input))
     alphas = None if alpha is None else _pair(alpha, can_read(input))
-    gradient = torch.empty_like(input, dtype=dtype) if need_gradient else None
+    gradient = None
+    if need_gradient:
+        gradient = with_large_pages(torch.empty_like(input, dtype=dtype))
     rows = torch.empty_like(input, dtype=dtype) if reduction == "none" else None
     scale: float | Tensor = 1.0
     if reduction == "mean":
