@@ -108,7 +108,7 @@ def roc_auc_interval(
     >>> y_score = [0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 0.4, 0.5, 0.8, 0.9]
     >>> low, high = roc_auc_interval(y_true, y_score)
     >>> print(f"{low:.2f} to {high:.2f}")
-    0.44 to 0.98
+    0.47 to 0.97
     """
     is_positive, _, pos_label = check_binary(y_true, None, pos_label)
     check_both_classes(is_positive, pos_label)
