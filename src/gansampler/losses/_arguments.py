@@ -1,42 +1,15 @@
-"""Checks of the losses' arguments, and the base class of the modules."""
+"""Checks of the losses' arguments."""
 
 import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class LossModule(nn.Module):
-    """Base class of the loss modules: their ``repr``, and no TorchScript."""
-
-    _shown: tuple[str, ...]
-
-    def extra_repr(self) -> str:
-        """Return the settings for ``repr``."""
-        values = {name: getattr(self, name) for name in self._shown}
-        return ", ".join(
-            f"{name}={value.tolist() if isinstance(value, Tensor) else repr(value)}"
-            for name, value in values.items()
-        )
-
-    def __prepare_scriptable__(self) -> NoReturn:
-        """Raise a clear error, called by ``torch.jit.script``."""
-        raise TypeError(
-            f"{type(self).__name__} does not support TorchScript, which torch has "
-            "deprecated. Use torch.compile or torch.export, or script the network "
-            "without its loss."
-        )
-
-
-def as_buffer(value: Any) -> Any:
-    """Return a tensor as a buffer of a module, and anything else unchanged."""
-    return nn.Buffer(value) if isinstance(value, Tensor) else value
 
 
 def number_by_position(function: Function) -> Function:
@@ -251,15 +224,6 @@ def check_class_target(input: Tensor, target: Tensor, ignore_index: int = -100) 
             f"shape {tuple(input.shape)}. Got {tuple(target.shape)}. {hint}"
         )
     return True
-
-
-def check_index_target(input: Tensor, target: Tensor, name: str) -> None:
-    """Raise if ``target`` is not class indices."""
-    if not check_class_target(input, target):
-        raise ValueError(
-            f"{name} needs class indices, of an integer dtype. Got class "
-            "probabilities. Pass target.argmax(1)."
-        )
 
 
 def check_binary_target(input: Tensor, target: Tensor) -> None:

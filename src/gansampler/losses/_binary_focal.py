@@ -4,25 +4,16 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from gansampler.losses._arguments import (
-    LossModule,
-    as_buffer,
-    check_binary_alpha,
-    check_binary_target,
-    check_gamma,
-    check_input,
-    check_n_classes,
-    check_reduction,
-    number_by_position,
-)
+from gansampler.losses import _arguments as arguments
 from gansampler.losses._kernels._autograd import compute_loss
 from gansampler.losses._kernels._differentiable import sigmoid_loss
 from gansampler.losses._kernels._sigmoid import sigmoid_kernel
+from gansampler.losses._module import LossModule, as_buffer
 
 __all__ = ["BinaryFocalLoss", "binary_focal_loss"]
 
 
-@number_by_position
+@arguments.number_by_position
 def binary_focal_loss(
     input: Tensor,
     target: Tensor,
@@ -74,12 +65,12 @@ def binary_focal_loss(
     >>> binary_focal_loss(input, target, reduction="none")
     tensor([0.0018, 1.6501])
     """
-    gamma = check_gamma(gamma)
-    check_n_classes(gamma, 2, "gamma")
-    alpha = check_binary_alpha(alpha)
-    check_reduction(reduction)
-    check_input(input)
-    check_binary_target(input, target)
+    gamma = arguments.check_gamma(gamma)
+    arguments.check_n_classes(gamma, 2, "gamma")
+    alpha = arguments.check_binary_alpha(alpha)
+    arguments.check_reduction(reduction)
+    arguments.check_input(input)
+    arguments.check_binary_target(input, target)
     if isinstance(gamma, Tensor):
         gamma = gamma.to(input.device)
     if isinstance(alpha, Tensor):
@@ -175,9 +166,8 @@ class BinaryFocalLoss(LossModule):
 
     gamma: float | Tensor
     alpha: float | Tensor | None
-    _shown = ("gamma", "alpha", "reduction")
 
-    @number_by_position
+    @arguments.number_by_position
     def __init__(
         self,
         gamma: float | Sequence[float] | Tensor = 2.0,
@@ -186,10 +176,10 @@ class BinaryFocalLoss(LossModule):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        self.gamma = as_buffer(check_gamma(gamma, in_module=True))
-        check_n_classes(self.gamma, 2, "gamma")
-        self.alpha = as_buffer(check_binary_alpha(alpha, in_module=True))
-        self.reduction = check_reduction(reduction)
+        self.gamma = as_buffer(arguments.check_gamma(gamma, in_module=True))
+        arguments.check_n_classes(self.gamma, 2, "gamma")
+        self.alpha = as_buffer(arguments.check_binary_alpha(alpha, in_module=True))
+        self.reduction = arguments.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.

@@ -80,8 +80,6 @@ class ClassBalancedLoss(FocalLoss):
     tensor(0.1733)
     """
 
-    _shown = ("beta", *FocalLoss._shown)
-
     def __init__(
         self,
         class_counts: Sequence[int] | Tensor,

@@ -1,22 +1,12 @@
 """The focal loss in softmax form, a drop-in replacement for ``nn.CrossEntropyLoss``."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gansampler.losses._arguments import (
-    LossModule,
-    as_buffer,
-    check_alpha,
-    check_class_target,
-    check_gamma,
-    check_input,
-    check_label_smoothing,
-    check_n_classes,
-    check_reduction,
-    number_by_position,
-)
+from gansampler.losses import _arguments as arguments
 from gansampler.losses._kernels._autograd import compute_loss, is_transformed
 from gansampler.losses._kernels._blocks import can_read
 from gansampler.losses._kernels._class_indices import class_index_kernel
@@ -25,11 +15,12 @@ from gansampler.losses._kernels._differentiable import (
     class_index_loss,
     class_probability_loss,
 )
+from gansampler.losses._module import LossModule, as_buffer
 
 __all__ = ["FocalLoss", "focal_loss"]
 
 
-@number_by_position
+@arguments.number_by_position
 def focal_loss(
     input: Tensor,
     target: Tensor,
@@ -90,73 +81,59 @@ def focal_loss(
     >>> focal_loss(input, torch.tensor([0, 0]), reduction="none").detach()
     tensor([0.0018, 1.6501])
     """
-    gamma = check_gamma(gamma)
-    alpha = check_alpha(alpha)
-    check_reduction(reduction)
-    label_smoothing = check_label_smoothing(label_smoothing)
-    check_input(input)
-    indices = check_class_target(input, target, ignore_index)
+    gamma = arguments.check_gamma(gamma)
+    alpha = arguments.check_alpha(alpha)
+    arguments.check_reduction(reduction)
+    label_smoothing = arguments.check_label_smoothing(label_smoothing)
+    arguments.check_input(input)
+    indices = arguments.check_class_target(input, target, ignore_index)
     if single := input.dim() == 1:
         input, target = input.unsqueeze(0), target.unsqueeze(0)
     n_classes = input.shape[1]
-    check_n_classes(gamma, n_classes, "gamma")
-    check_n_classes(alpha, n_classes, "alpha")
+    arguments.check_n_classes(gamma, n_classes, "gamma")
+    arguments.check_n_classes(alpha, n_classes, "alpha")
 
     dtype = torch.promote_types(input.dtype, torch.float32)
     if isinstance(gamma, Tensor):
         gamma = gamma.to(input.device, dtype)
     if alpha is not None:
         alpha = alpha.to(input.device, dtype)
-    counted = row_weight = alpha_weight = None
+    row_weight = None
     if indices:
-        target, counted = _split_ignored(target, ignore_index, n_classes)
-        row_weight = None if counted is None else counted.to(dtype)
-        alpha_weight = row_weight
-        if alpha is not None:
-            alpha_weight = alpha[target]
-            if row_weight is not None:
-                alpha_weight = alpha_weight * row_weight
-    scale = _scale(input, target, counted, alpha_weight, reduction, dtype)
-    if indices and not label_smoothing:
-        loss = compute_loss(
-            class_index_kernel,
-            class_index_loss,
-            input,
-            target,
-            gamma=gamma,
-            weight=alpha_weight,
-            scale=scale,
-        )
-    else:
-        # Every class has a term with its own alpha.
-        loss = compute_loss(
-            class_probability_kernel,
-            class_probability_loss,
-            input,
-            target,
-            gamma=gamma,
-            alpha=alpha,
-            weight=row_weight,
-            scale=scale,
-            label_smoothing=label_smoothing,
-        )
+        target, row_weight = _split_ignored(target, ignore_index, n_classes, dtype)
+    weight = row_weight
+    if indices and alpha is not None:
+        weight = alpha[target] if weight is None else alpha[target] * weight
+    scale = _scale(input, target, row_weight, weight, reduction, dtype)
+    forms: tuple[Any, Any] = class_index_kernel, class_index_loss
+    settings: dict[str, Any] = {"weight": weight}
+    if label_smoothing or not indices:
+        # Each class has a term with its own alpha.
+        forms = class_probability_kernel, class_probability_loss
+        settings = {"weight": row_weight, "alpha": alpha}
+        settings["label_smoothing"] = label_smoothing
+    loss = compute_loss(*forms, input, target, gamma=gamma, scale=scale, **settings)
     return loss.squeeze(0) if single and reduction == "none" else loss
 
 
 def _split_ignored(
-    target: Tensor, ignore_index: int, n_classes: int
+    target: Tensor, ignore_index: int, n_classes: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None]:
-    """Return valid class indices and a mask of the rows that count (None: all)."""
+    """Return valid class indices, and 0 for ignored rows and 1 for others.
+
+    None replaces the second if no row is ignored.
+    """
     target = target.long()
-    counted: Tensor | None = None
     if not can_read(target) or is_transformed(target):
         counted = target != ignore_index
-        return torch.where(counted, target, 0), counted
+        return torch.where(counted, target, 0), counted.to(dtype)
+    row_weight: Tensor | None = None
     low, high = _bounds(target)
     if low <= ignore_index <= high:
         counted = target != ignore_index
+        row_weight = counted.to(dtype)
+        # The ignored rows become 0, which is a class.
         target = torch.where(counted, target, 0)
-        # The ignored rows are now 0, which is a class.
         low, high = _bounds(target)
     if low < 0 or high >= n_classes:
         raise IndexError(
@@ -164,7 +141,7 @@ def _split_ignored(
             f"ignore_index={ignore_index}. Got {low if low < 0 else high}. Give the "
             "network one output for each class."
         )
-    return target, counted
+    return target, row_weight
 
 
 def _bounds(target: Tensor) -> tuple[int, int]:
@@ -178,7 +155,7 @@ def _bounds(target: Tensor) -> tuple[int, int]:
 def _scale(
     input: Tensor,
     target: Tensor,
-    counted: Tensor | None,
+    row_weight: Tensor | None,
     weight: Tensor | None,
     reduction: str,
     dtype: torch.dtype,
@@ -193,8 +170,8 @@ def _scale(
         count *= input.numel() / max(input.shape[1], 1)
     elif reduction == "mean_positive":
         positive = target[:, 1:] if target.is_floating_point() else target != 0
-        if counted is not None:
-            positive = positive & counted
+        if row_weight is not None:
+            positive = positive * row_weight
         count = positive.sum(dtype=dtype).clamp(min=1)
     # If no row counts the loss is 0, not 0 / 0.
     return torch.where(count == 0, 1, count).reciprocal()
@@ -305,15 +282,8 @@ class FocalLoss(LossModule):
 
     gamma: float | Tensor
     alpha: Tensor | None
-    _shown: tuple[str, ...] = (
-        "gamma",
-        "alpha",
-        "reduction",
-        "ignore_index",
-        "label_smoothing",
-    )
 
-    @number_by_position
+    @arguments.number_by_position
     def __init__(
         self,
         gamma: float | Sequence[float] | Tensor = 2.0,
@@ -324,11 +294,11 @@ class FocalLoss(LossModule):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.gamma = as_buffer(check_gamma(gamma, in_module=True))
-        self.alpha = as_buffer(check_alpha(alpha, in_module=True))
-        self.reduction = check_reduction(reduction)
+        self.gamma = as_buffer(arguments.check_gamma(gamma, in_module=True))
+        self.alpha = as_buffer(arguments.check_alpha(alpha, in_module=True))
+        self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
-        self.label_smoothing = check_label_smoothing(label_smoothing)
+        self.label_smoothing = arguments.check_label_smoothing(label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.

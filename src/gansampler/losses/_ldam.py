@@ -5,19 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gansampler.losses._arguments import (
-    LossModule,
-    check_index_target,
-    check_input,
-    check_n_classes,
-    check_number,
-    check_reduction,
-)
+from gansampler.losses import _arguments as arguments
 from gansampler.losses._class_weights import (
     check_class_counts,
     effective_number_weights,
 )
 from gansampler.losses._focal import focal_loss
+from gansampler.losses._module import LossModule
 
 __all__ = ["LDAMLoss"]
 
@@ -96,14 +90,6 @@ class LDAMLoss(LossModule):
     margins: Tensor
     alpha: Tensor
     _weights: Tensor
-    _shown = (
-        "max_margin",
-        "scale",
-        "reweight_epoch",
-        "beta",
-        "reduction",
-        "ignore_index",
-    )
 
     def __init__(
         self,
@@ -118,8 +104,8 @@ class LDAMLoss(LossModule):
     ) -> None:
         super().__init__()
         counts = check_class_counts(class_counts)
-        self.max_margin = check_number(max_margin, "max_margin")
-        self.scale = check_number(scale, "scale", positive=True)
+        self.max_margin = arguments.check_number(max_margin, "max_margin")
+        self.scale = arguments.check_number(scale, "scale", positive=True)
         dtype = torch.get_default_dtype()
         margins = self.max_margin * (counts.min() / counts).pow(0.25)
         weights = effective_number_weights(counts, beta)
@@ -128,7 +114,7 @@ class LDAMLoss(LossModule):
         self.register_buffer("_weights", weights.to(dtype), persistent=False)
         self.reweight_epoch = reweight_epoch
         self.beta = beta
-        self.reduction = check_reduction(reduction)
+        self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
         self.set_epoch(0)
 
@@ -158,10 +144,14 @@ class LDAMLoss(LossModule):
         Tensor of shape (), or of the shape of ``target`` for ``reduction="none"``
             The loss.
         """
-        check_input(input)
-        check_index_target(input, target, type(self).__name__)
+        arguments.check_input(input)
+        if not arguments.check_class_target(input, target):
+            raise ValueError(
+                f"{type(self).__name__} needs class indices, of an integer dtype. Got "
+                "class probabilities. Pass target.argmax(1)."
+            )
         axis = 0 if input.dim() == 1 else 1
-        check_n_classes(self.margins, input.shape[axis], "class_counts")
+        arguments.check_n_classes(self.margins, input.shape[axis], "class_counts")
         numbers = torch.arange(input.shape[axis], device=input.device)
         shape = (-1, *[1] * (input.dim() - axis - 1))
         is_true_class = numbers.view(shape) == target.unsqueeze(axis)

@@ -5,17 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gansampler.losses._arguments import (
-    LossModule,
-    check_class_target,
-    check_input,
-    check_label_smoothing,
-    check_n_classes,
-    check_number,
-    check_reduction,
-)
+from gansampler.losses import _arguments as arguments
 from gansampler.losses._class_weights import check_class_counts
 from gansampler.losses._focal import focal_loss
+from gansampler.losses._module import LossModule
 
 __all__ = ["LogitAdjustedLoss"]
 
@@ -74,7 +67,6 @@ class LogitAdjustedLoss(LossModule):
     """
 
     adjustment: Tensor
-    _shown = ("tau", "reduction", "ignore_index", "label_smoothing")
 
     def __init__(
         self,
@@ -87,12 +79,12 @@ class LogitAdjustedLoss(LossModule):
     ) -> None:
         super().__init__()
         counts = check_class_counts(class_counts)
-        self.tau = check_number(tau, "tau")
+        self.tau = arguments.check_number(tau, "tau")
         adjustment = self.tau * (counts / counts.sum()).log()
         self.register_buffer("adjustment", adjustment.to(torch.get_default_dtype()))
-        self.reduction = check_reduction(reduction)
+        self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
-        self.label_smoothing = check_label_smoothing(label_smoothing)
+        self.label_smoothing = arguments.check_label_smoothing(label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.
@@ -110,10 +102,10 @@ class LogitAdjustedLoss(LossModule):
         Tensor of shape (), or one loss per row for ``reduction="none"``
             The loss.
         """
-        check_input(input)
-        check_class_target(input, target)
+        arguments.check_input(input)
+        arguments.check_class_target(input, target)
         axis = 0 if input.dim() == 1 else 1
-        check_n_classes(self.adjustment, input.shape[axis], "class_counts")
+        arguments.check_n_classes(self.adjustment, input.shape[axis], "class_counts")
         shape = (-1, *[1] * (input.dim() - axis - 1))
         return focal_loss(
             input + self.adjustment.to(input).view(shape),

@@ -102,11 +102,9 @@ def _hard_block(
         return None
     # The derivative of u with respect to the logit is -1 for a positive label, else 1.
     torch.sub(not_t, t, out=u).mul_(z)
-    if alpha is None:
-        loss = _term(u, s, slope, None, gamma, rows)
-    else:
+    if alpha is not None:
         torch.mul(t, alpha[1] - alpha[0], out=weight).add_(alpha[0])
-        loss = _term(u, s, slope, weight, gamma, rows)
+    loss = _term(u, s, slope, None if alpha is None else weight, gamma, rows)
     slope.addcmul_(slope, t, value=-2)
     return loss
 
