@@ -295,7 +295,7 @@ class FocalLoss(LossModule):
     ) -> None:
         super().__init__()
         self.gamma = as_buffer(arguments.check_gamma(gamma, in_module=True))
-        self.alpha = as_buffer(arguments.check_alpha(alpha, in_module=True))
+        self.register_buffer("alpha", arguments.check_alpha(alpha, in_module=True))
         self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = arguments.check_label_smoothing(label_smoothing)
