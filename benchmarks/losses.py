@@ -5,9 +5,9 @@
 Forward plus backward, eager, float32, gamma 2. For each other library, ours and theirs
 take turns in separate processes, so that other work on the machine affects both. The
 time is the median. The ratio is computed per process; its median and range over several
-processes are shown. Memory is the growth of a new process at its peak during forward and
-backward, without the inputs (on Linux, or CUDA's own count). Libraries that are not
-installed are listed and left out.
+processes are shown. Memory is the growth of a new process at its peak during forward
+and backward, without the inputs (on Linux, or as counted by CUDA). Libraries that are
+not installed are listed and left out.
 
 On a busy machine, measure with one thread. Several threads that wait for a busy core
 measure the scheduler.
@@ -178,9 +178,9 @@ def print_memory(case: str, device: str, name: str) -> None:
     run_once(losses[name], small["z"], small["t"])
     if z.is_cuda:
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        allocated = torch.cuda.memory_allocated()
         run_once(losses[name], z, target)
-        print((torch.cuda.max_memory_allocated() - before) / 2**20)
+        print((torch.cuda.max_memory_allocated() - allocated) / 2**20)
         return
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
     before = _status("VmRSS")
