@@ -1,16 +1,16 @@
-"""Time and memory of the focal losses against other libraries', in one run.
+"""Compare time and memory of the focal losses with other libraries in one run.
 
     python benchmarks/losses.py [--device cpu] [--threads 1] [--repeats 15] [--json F]
 
-Forward plus backward, eager, float32, gamma 2. Each library takes turns with ours, in
-processes of their own, so that whatever else the machine does falls on both. Time is
-the median; the ratio is that of one process, and the median and the range of several.
-Memory is how far a fresh process grows at its peak, over its inputs, during forward and
-backward (Linux, or CUDA's own count). Libraries that are not installed are named and
-left out.
+Forward plus backward, eager, float32, gamma 2. For each other library, ours and theirs
+take turns in separate processes, so that other work on the machine affects both. The
+time is the median. The ratio is computed per process; its median and range over several
+processes are shown. Memory is the growth of a new process at its peak during forward
+and backward, without the inputs (on Linux, or as counted by CUDA). Libraries that are
+not installed are listed and left out.
 
-On a machine that is busy otherwise, measure with one thread: threads that wait for
-each other at a core that is taken measure the scheduler.
+On a busy machine, measure with one thread. Several threads that wait for a busy core
+measure the scheduler.
 """
 
 import argparse
@@ -45,7 +45,7 @@ CASES = {
     "multi-class, (200000, 10)": (200_000, 10),
     "multi-class, (8, 19, 256, 256)": (8, 19, 256, 256),
 }
-# Torch's own, which have no focus to compute, are shown beside the focal losses.
+# Torch's cross-entropy, which is not a focal loss, is shown for comparison.
 UNFOCUSED = "torch (gamma 0)"
 IMPORT_TIME = (
     "import torch, time; start = time.perf_counter()\n"
@@ -76,7 +76,7 @@ def binary_losses(peers: dict[str, ModuleType]) -> dict[str, Loss]:
     if "torchvision" in peers:
         focal = peers["torchvision"].sigmoid_focal_loss
         losses["torchvision"] = lambda z, t: focal(z, t, alpha=-1, reduction="mean")
-    # These two want a batch of images.
+    # These two need a batch of images.
     if "kornia" in peers:
         kornia = peers["kornia"].binary_focal_loss_with_logits
         losses["kornia"] = lambda z, t: kornia(
@@ -101,7 +101,7 @@ def multiclass_losses(peers: dict[str, ModuleType]) -> dict[str, Loss]:
         monai = peers["monai"].FocalLoss(use_softmax=True, to_onehot_y=True)
         losses["monai"] = lambda z, y: monai(z, y.unsqueeze(1))
     if "segmentation-models-pytorch" in peers:
-        # Its multi-class form is one sigmoid a class.
+        # Its multi-class form is one sigmoid per class.
         smp = peers["segmentation-models-pytorch"].FocalLoss("multiclass")
         losses["segmentation-models-pytorch"] = smp
     return losses
@@ -120,7 +120,7 @@ def make_case(case: str, device: str) -> tuple[dict[str, Loss], Tensor, Tensor]:
 
 
 def run_once(loss: Loss, z: Tensor, target: Tensor) -> None:
-    """Run forward and backward, and free the gradient, which is a part of its cost."""
+    """Run forward and backward, and free the gradient as a part of the time."""
     loss(z, target).backward()
     z.grad = None
     if z.is_cuda:
@@ -128,7 +128,7 @@ def run_once(loss: Loss, z: Tensor, target: Tensor) -> None:
 
 
 def print_times(case: str, device: str, name: str, repeats: int) -> None:
-    """Print the median seconds of ours and of one other, which take turns."""
+    """Print the median seconds of our loss and of another, which take turns."""
     losses, z, target = make_case(case, device)
     pair = (OURS, name)
     measured: dict[str, list[float]] = {side: [] for side in pair}
@@ -142,10 +142,10 @@ def print_times(case: str, device: str, name: str, repeats: int) -> None:
 
 
 def times(case: str, options: argparse.Namespace, name: str) -> list[list[float]]:
-    """Return the median seconds of ours and of one other, for each of some processes.
+    """Return the median seconds of our loss and of another, for several processes.
 
-    A process has one other library alone: what memory a third one leaves behind, and
-    in what pages, would fall on the next.
+    Each process runs one other library only, because the memory that a library leaves
+    behind affects the next one.
     """
     arguments = ["--times-of", case, name, "--repeats", str(options.repeats)]
     if options.threads:
@@ -155,7 +155,7 @@ def times(case: str, options: argparse.Namespace, name: str) -> list[list[float]
 
 
 def run_child(device: str, arguments: list[str]) -> str:
-    """Return the last line of what this file prints in a process of its own."""
+    """Run this file in a new process and return the last line it prints."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, "--device", device, *arguments],
         capture_output=True,
@@ -172,15 +172,15 @@ def _status(field: str) -> float:
 
 
 def print_memory(case: str, device: str, name: str) -> None:
-    """Print the peak MiB over the inputs; for a process that does nothing else."""
+    """Print the peak MiB without the inputs, in a process that does nothing else."""
     losses, z, target = make_case(case, device)
     small = {"z": z.detach()[:2].clone().requires_grad_(), "t": target[:2]}
     run_once(losses[name], small["z"], small["t"])
     if z.is_cuda:
         torch.cuda.reset_peak_memory_stats()
-        held = torch.cuda.memory_allocated()
+        allocated = torch.cuda.memory_allocated()
         run_once(losses[name], z, target)
-        print((torch.cuda.max_memory_allocated() - held) / 2**20)
+        print((torch.cuda.max_memory_allocated() - allocated) / 2**20)
         return
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
     before = _status("VmRSS")
@@ -189,7 +189,7 @@ def print_memory(case: str, device: str, name: str) -> None:
 
 
 def memory(case: str, device: str, name: str) -> float | None:
-    """Return the peak MiB of one library, in a process of its own."""
+    """Return the peak MiB of one library, measured in a new process."""
     if device == "cpu" and not Path("/proc/self/clear_refs").exists():
         return None
     return float(run_child(device, ["--memory-of", case, name]))

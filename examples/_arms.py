@@ -9,7 +9,7 @@ from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 
 from gansampler import TransferClassifier
-from gansampler.metrics import ImbalancedReport, clinical_report
+from gansampler.metrics import ClinicalReport, clinical_report
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -23,7 +23,7 @@ def resample_randomly(X: np.ndarray, y: np.ndarray, random_state: int) -> Labell
 
 def run_arms(
     arms: dict[str, Labelled], test: Labelled, classifier: TransferClassifier
-) -> tuple[dict[str, ImbalancedReport], dict[str, TransferClassifier]]:
+) -> tuple[dict[str, ClinicalReport], dict[str, TransferClassifier]]:
     """Train a clone of the classifier on each arm and report on the test set."""
     reports, models = {}, {}
     X_test, y_test = test
@@ -44,7 +44,7 @@ def run_arms(
     return reports, models
 
 
-def print_table(reports: dict[str, ImbalancedReport]) -> None:
+def print_table(reports: dict[str, ClinicalReport]) -> None:
     """Print one line an arm, each figure with its 95 % interval."""
     columns = ("roc_auc", "average_precision", "sensitivity", "specificity")
     heads = ("AUC", "average precision", "sensitivity", "specificity")

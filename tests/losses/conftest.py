@@ -77,25 +77,20 @@ def reference():
     return Reference
 
 
-@pytest.fixture(params=["kernel", "kernel without a look at values", "plain"])
+KERNELS = [
+    f"gansampler.losses._kernels._{name}"
+    for name in ("autograd", "class_indices", "class_probabilities", "sigmoid")
+]
+
+
+@pytest.fixture(params=["kernel", "kernel without reading values", "differentiable"])
 def route(request, monkeypatch):
     """Each of the ways in which a loss is computed."""
-    from gansampler.losses import (
-        _autograd,
-        _binary_focal,
-        _dense_kernel,
-        _focal,
-        _sigmoid_kernel,
-        _softmax_kernel,
-    )
-
-    if request.param == "plain":
-        for module in (_autograd, _focal):
-            monkeypatch.setattr(module, "is_transformed", lambda *tensors: True)
-    elif request.param != "kernel":
+    if request.param == "differentiable":
+        for module in (KERNELS[0], "gansampler.losses._focal"):
+            monkeypatch.setattr(f"{module}.is_transformed", lambda *tensors: True)
+    elif request.param == "kernel without reading values":
         # As on an accelerator.
-        rooms = (_autograd, _dense_kernel, _focal, _sigmoid_kernel, _softmax_kernel)
-        for module in rooms:
-            monkeypatch.setattr(module, "may_peek", lambda tensor: False)
-    assert _binary_focal.apply_kernel is _autograd.apply_kernel
+        for module in (*KERNELS, "gansampler.losses._focal"):
+            monkeypatch.setattr(f"{module}.can_read", lambda tensor: False)
     return request.param

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd import forward_ad
 from torch.testing import assert_close
 
 from gansampler import BinaryFocalLoss, FocalLoss
 from gansampler.losses import binary_focal_loss, focal_loss
+from gansampler.losses._kernels import _autograd
 
 GAMMAS = [0.0, 0.5, 1.0, 2.0, 5.0, torch.tensor([0.0, 0.5, 2.0])]
 N, C = 4, 3
@@ -27,8 +29,8 @@ def softmax_case(kind, gamma, reduction="mean"):
         return focal_loss(
             z,
             target,
-            gamma,
-            alpha,
+            gamma=gamma,
+            alpha=alpha,
             reduction=reduction,
             label_smoothing=0.1 * (kind == "smooth"),
         )
@@ -46,7 +48,9 @@ def sigmoid_case(kind, gamma, reduction="mean"):
         gamma = gamma[1:]
 
     def loss(z):
-        return binary_focal_loss(z, target, gamma, 0.25, reduction=reduction)
+        return binary_focal_loss(
+            z, target, gamma=gamma, alpha=0.25, reduction=reduction
+        )
 
     return loss, z.requires_grad_()
 
@@ -134,16 +138,18 @@ class TestTransforms:
         expected = torch.stack([torch.func.grad(loss)(x) for x in batch])
         assert_close(torch.func.vmap(torch.func.grad(loss))(batch), expected)
 
-    def test_hessian_by_forward_over_reverse(self, case, kind):
-        loss, z = case(kind, 2.0)
+    # torch itself raises this warning in its forward mode.
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+    @pytest.mark.parametrize("gamma", [0.0, 2.0])
+    def test_hessian(self, case, kind, gamma):
+        loss, z = case(kind, gamma)
         expected = torch.autograd.functional.hessian(loss, z)
         assert_close(torch.func.jacrev(torch.func.jacrev(loss))(z.detach()), expected)
+        # Forward mode over reverse mode.
+        assert_close(torch.func.hessian(loss)(z.detach()), expected)
 
-    # torch's own, of its forward mode.
     @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
     def test_forward_mode(self, case, kind):
-        if case is softmax_case:
-            pytest.skip("compilers refuse a Function that has a forward mode")
         loss, z = case(kind, 2.0)
         tangent = torch.ones_like(z)
         expected = torch.autograd.grad(loss(z), z)[0].sum()
@@ -152,6 +158,26 @@ class TestTransforms:
         with forward_ad.dual_level():
             dual = loss(forward_ad.make_dual(z.detach(), tangent))
             assert_close(forward_ad.unpack_dual(dual).tangent, expected)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+    @pytest.mark.parametrize("reduction", ["mean", "none"])
+    def test_forward_mode_is_the_numerical_derivative(self, case, kind, reduction):
+        loss, z = case(kind, 2.0, reduction)
+        assert torch.autograd.gradcheck(
+            loss, z, check_forward_ad=True, check_backward_ad=False
+        )
+
+    def test_without_torchs_private_functions(self, monkeypatch, case, kind):
+        loss, z = case(kind, 2.0)
+        expected = loss(z)
+        missing = _autograd._private_test("_functorch.no_longer_there")
+        monkeypatch.setattr(_autograd, "_are_transforms_active", missing)
+        monkeypatch.setattr(_autograd, "_is_batched", missing)
+        assert_close(loss(z), expected)
+        assert torch.autograd.gradcheck(loss, z, check_batched_grad=True)
+        batch = torch.stack([z.detach(), -z.detach()])
+        rows = torch.stack([loss(x) for x in batch])
+        assert_close(torch.func.vmap(loss)(batch), rows)
 
 
 class Net(nn.Module):
@@ -167,7 +193,7 @@ class Net(nn.Module):
 MODULES = [
     pytest.param(FocalLoss(), torch.tensor([0, 1, 2, -100]), id="indices"),
     pytest.param(
-        FocalLoss([0.5, 1.0, 2.0], [1.0, 2.0, 3.0], label_smoothing=0.1),
+        FocalLoss(gamma=[0.5, 1.0, 2.0], alpha=[1.0, 2.0, 3.0], label_smoothing=0.1),
         torch.tensor([0, 1, 2, -100]),
         id="smooth",
     ),
@@ -203,7 +229,7 @@ class TestCompilers:
 
 
 class TestOtherGradients:
-    """The kernels know the input's gradient alone."""
+    """The kernels give the gradient with respect to the input only."""
 
     def test_target(self):
         z = torch.randn(N, C, dtype=torch.float64, requires_grad=True)
@@ -212,13 +238,41 @@ class TestOtherGradients:
         t = q.detach().requires_grad_()
         assert torch.autograd.gradcheck(binary_focal_loss, (z, t))
 
+    # A target may leave [0, 1] for the numerical derivative: the loss is linear in it.
+    @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+    @pytest.mark.parametrize("loss", [focal_loss, binary_focal_loss])
+    def test_target_of_0_and_1(self, loss, gamma):
+        z = torch.randn(N, C, dtype=torch.float64, requires_grad=True)
+        t = torch.eye(N, C, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda z, t: loss(z, t, gamma), (z, t))
+
+    def test_target_without_gamma_is_torchs(self):
+        z = torch.randn(N, C, dtype=torch.float64)
+        for ours, theirs in (
+            (focal_loss, F.cross_entropy),
+            (binary_focal_loss, F.binary_cross_entropy_with_logits),
+        ):
+            t = torch.eye(N, C, dtype=torch.float64, requires_grad=True)
+            (gradient,) = torch.autograd.grad(ours(z, t, 0.0), t)
+            (expected,) = torch.autograd.grad(theirs(z, t), t)
+            assert_close(gradient, expected)
+
+    def test_excluded_label_of_infinite_loss(self):
+        z = torch.tensor([torch.inf, -torch.inf], requires_grad=True)
+        t = torch.tensor([1.0, 0.0], requires_grad=True)
+        loss = binary_focal_loss(z, t)
+        loss.backward()
+        assert loss == 0
+        assert z.grad.tolist() == [0, 0]
+        assert not t.grad.isnan().any()
+
     def test_alpha_and_gamma(self):
         z = torch.randn(N, C, dtype=torch.float64, requires_grad=True)
         y = torch.arange(N) % C
         gamma = torch.tensor([0.5, 1.0, 2.0]).double().requires_grad_()
         alpha = torch.tensor([0.5, 1.0, 2.0]).double().requires_grad_()
         assert torch.autograd.gradcheck(
-            lambda *arguments: focal_loss(arguments[0], y, *arguments[1:]),
+            lambda z, gamma, alpha: focal_loss(z, y, gamma=gamma, alpha=alpha),
             (z, gamma, alpha),
         )
 

@@ -40,7 +40,7 @@ def test_against_reference(route, reference, gamma, alpha, kind):
     slope = reference.slope(reference.sigmoid_rows, z.detach().numpy(), *args)
     if isinstance(gamma, list):
         gamma = torch.tensor(gamma, dtype=torch.float64)
-    loss = binary_focal_loss(z, t, gamma, alpha, reduction="none")
+    loss = binary_focal_loss(z, t, gamma=gamma, alpha=alpha, reduction="none")
     np.testing.assert_allclose(loss.detach(), expected, rtol=1e-11, atol=1e-14)
     (gradient,) = torch.autograd.grad(loss.sum(), z)
     np.testing.assert_allclose(gradient, slope, rtol=1e-8, atol=1e-9)
@@ -134,10 +134,10 @@ def test_any_dtype_of_the_target(dtype):
     ids=["plain", "channels last", "permuted", "strided", "sliced", "expanded"],
 )
 def test_layout_makes_no_difference(monkeypatch, arrange, reduction):
-    from gansampler.losses import _sigmoid_kernel
+    from gansampler.losses._kernels import _sigmoid
 
-    # Several chunks, of hard and of soft targets, the last of them shorter.
-    monkeypatch.setattr(_sigmoid_kernel, "chunk_numel", lambda *sizes: 32)
+    # Several blocks, of hard and of soft targets, the last of them shorter.
+    monkeypatch.setattr(_sigmoid, "block_numel", lambda *sizes: 32)
     z = arrange(logits(3, 4, 6, 5).detach())
     t = labels(*z.shape)
     t[1:] = labels(*z.shape, kind="soft")[1:]
@@ -156,11 +156,11 @@ class TestErrors:
         ("options", "message"),
         [
             ({"alpha": 1.5}, r"`alpha` as a number must be in \[0, 1\].*Got 1.5"),
-            ({"alpha": [1.0, 2.0, 3.0]}, "one number a class: 2. Got 3"),
+            ({"alpha": [1.0, 2.0, 3.0]}, "one number per class: 2. Got 3"),
             ({"alpha": "balanced"}, r"class_weights\(y"),
             ({"alpha": [1.0, -1.0]}, "`alpha` must be finite and >= 0"),
             ({"gamma": -0.5}, "`gamma` must be a finite number >= 0"),
-            ({"gamma": [1.0]}, "one number a class: 2. Got 1"),
+            ({"gamma": [1.0]}, "one number per class: 2. Got 1"),
             ({"reduction": "avg"}, "`reduction` must be one of"),
         ],
         ids=str,
@@ -172,7 +172,7 @@ class TestErrors:
     def test_target(self):
         with pytest.raises(ValueError, match=r"target.reshape\(\(3, 1\)\)"):
             binary_focal_loss(torch.zeros(3, 1), torch.zeros(3))
-        with pytest.raises(ValueError, match="one label or probability a logit"):
+        with pytest.raises(ValueError, match="one label or probability per logit"):
             binary_focal_loss(torch.zeros(3), torch.zeros(2))
         with pytest.raises(TypeError, match="Got list"):
             binary_focal_loss(torch.zeros(3), [0, 1, 0])

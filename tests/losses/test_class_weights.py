@@ -50,7 +50,7 @@ def test_effective_runs_from_equal_to_inverse_frequency():
 @pytest.mark.parametrize(
     ("y", "options", "message"),
     [
-        ([], {}, r"`y` must hold one label a sample"),
+        ([], {}, r"`y` must be one-dimensional, with one label per"),
         ([[0, 1]], {}, r"Got shape \(1, 2\)"),
         ([0, 1], {"scheme": "inverse"}, "`scheme` must be one of 'balanced'"),
         ([0, 1], {"scheme": "effective", "beta": 1.0}, r"`beta` must be in \[0, 1\)"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gansampler.losses._contrastive import patch_contrastive_loss
+from gansampler.losses import patch_contrastive_loss
 
 
 def reference(query, key, temperature):
@@ -41,28 +41,30 @@ def test_gradients():
     assert torch.autograd.gradcheck(patch_contrastive_loss, (query, key))
 
 
-def test_other_images_are_no_negatives():
+def test_negatives_come_from_the_same_image():
     query, key = pair(3, 6, 4)
     alone = [patch_contrastive_loss(query[i : i + 1], key[i : i + 1]) for i in range(3)]
     together = patch_contrastive_loss(query, key)
     torch.testing.assert_close(together, torch.stack(alone).mean())
 
 
-def test_only_directions_count():
+def test_length_of_features_does_not_matter():
     query, key = pair(2, 6, 4)
     torch.testing.assert_close(
         patch_contrastive_loss(query, key), patch_contrastive_loss(3 * query, 0.2 * key)
     )
 
 
-def test_its_ends():
-    """All alike: the logarithm of their number. Each its own, at right angles: ~0."""
+def test_smallest_and_largest_values():
+    """Equal patches give the logarithm of their number, orthogonal patches about 0."""
     alike = torch.ones(2, 10, 4)
     assert patch_contrastive_loss(alike, alike).item() == pytest.approx(math.log(10))
-    own = torch.eye(10).repeat(2, 1, 1)
-    assert patch_contrastive_loss(own, own).item() < 1e-4
-    swapped = own.flip(1)
-    assert patch_contrastive_loss(own, swapped).item() == pytest.approx(1 / 0.07, 1e-3)
+    orthogonal = torch.eye(10).repeat(2, 1, 1)
+    assert patch_contrastive_loss(orthogonal, orthogonal).item() < 1e-4
+    swapped = orthogonal.flip(1)
+    assert patch_contrastive_loss(orthogonal, swapped).item() == pytest.approx(
+        1 / 0.07, 1e-3
+    )
 
 
 def test_stays_finite_for_rows_of_zeros():

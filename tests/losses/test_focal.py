@@ -51,8 +51,8 @@ class TestAgainstReference:
         loss = focal_loss(
             z,
             target,
-            as_gamma(gamma),
-            weights,
+            gamma=as_gamma(gamma),
+            alpha=weights,
             reduction="none",
             label_smoothing=label_smoothing,
         )
@@ -171,7 +171,7 @@ class TestReduction:
 
 
 class TestLayout:
-    """More elements than a chunk holds, laid out in memory in every way."""
+    """More elements than a block has, laid out in memory in every way."""
 
     @pytest.mark.parametrize("soft", [False, True], ids=["indices", "probabilities"])
     @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ class TestLayout:
     )
     @pytest.mark.parametrize("reduction", ["mean", "none"])
     def test_makes_no_difference(self, monkeypatch, arrange, soft, reduction):
-        from gansampler.losses import _slabs
+        from gansampler.losses._kernels import _blocks
 
-        monkeypatch.setattr(_slabs, "chunk_numel", lambda *sizes: 50)
+        monkeypatch.setattr(_blocks, "block_numel", lambda *sizes: 50)
         z = arrange(logits(3, C, 6, 5).detach())
         target = indices(z.shape[0], *z.shape[2:])
         target[0, 0, 0] = -100
@@ -266,7 +266,7 @@ class TestErrors:
         [
             ((3, C), torch.zeros(3, 1).long(), ValueError, r"target.reshape\(\(3,\)\)"),
             ((3, C), torch.zeros(3, C).long(), ValueError, r"target.argmax\(1\)"),
-            ((3, C), torch.zeros(2).long(), ValueError, "One class index a sample|one"),
+            ((3, C), torch.zeros(2).long(), ValueError, "one class index per sample"),
             ((3, C), torch.zeros(3), ValueError, r"target.long\(\)"),
             ((3, C), torch.zeros(3).bool(), TypeError, r"Got torch.bool"),
             ((3, C), [0, 1, 2], TypeError, r"Got list"),
@@ -279,6 +279,19 @@ class TestErrors:
         with pytest.raises(error, match=message):
             focal_loss(torch.zeros(shape), target)
 
+    @pytest.mark.parametrize("ignore_index", [-100, -1, 0, 2, C])
+    def test_ignore_index_needs_class_indices(self, ignore_index):
+        z, q = torch.zeros(3, C), torch.full((3, C), 1 / C)
+        criterion = FocalLoss(0.0, ignore_index=ignore_index)
+        try:
+            expected = F.cross_entropy(z, q, ignore_index=ignore_index)
+        except RuntimeError:
+            message = rf"needs a `target` of class indices.*ignore_index={ignore_index}"
+            with pytest.raises(ValueError, match=message):
+                criterion(z, q)
+        else:
+            assert_close(criterion(z, q), expected)
+
     def test_input(self):
         with pytest.raises(TypeError, match="floating-point logits"):
             focal_loss(torch.zeros(3, C, dtype=torch.long), torch.zeros(3).long())
@@ -288,5 +301,5 @@ class TestErrors:
     @pytest.mark.parametrize("name", ["alpha", "gamma"])
     def test_number_of_classes(self, name):
         criterion = FocalLoss(**{name: [1.0, 2.0]})
-        with pytest.raises(ValueError, match=f"`{name}` must hold one.*: 4. Got 2"):
+        with pytest.raises(ValueError, match=f"`{name}` must have one.*: 4. Got 2"):
             criterion(torch.zeros(3, C), torch.zeros(3).long())

@@ -12,20 +12,26 @@ from torch import nn
 from torch.testing import assert_close
 
 from gansampler import BinaryFocalLoss, FocalLoss
-from gansampler.losses import ClassBalancedLoss, LDAMLoss, LogitAdjustedLoss
+from gansampler.losses import (
+    ClassBalancedLoss,
+    LDAMLoss,
+    LogitAdjustedLoss,
+    binary_focal_loss,
+    focal_loss,
+)
 
 C = 3
 MODULES = [
     FocalLoss(),
     FocalLoss(
-        [0.5, 1.0, 2.0],
-        [1.0, 2.0, 3.0],
+        gamma=[0.5, 1.0, 2.0],
+        alpha=[1.0, 2.0, 3.0],
         reduction="sum",
         ignore_index=-1,
         label_smoothing=0.1,
     ),
     BinaryFocalLoss(alpha=0.25),
-    BinaryFocalLoss([1.0, 2.0], [1.0, 3.0], reduction="none"),
+    BinaryFocalLoss(gamma=[1.0, 2.0], alpha=[1.0, 3.0], reduction="none"),
     ClassBalancedLoss([50, 20, 3], beta=0.99),
     LDAMLoss([50, 20, 3], reweight_epoch=2),
     LogitAdjustedLoss([50, 20, 3], tau=0.5),
@@ -88,12 +94,68 @@ def test_repr():
 
 
 def test_weights_are_buffers():
-    state = FocalLoss([0.5, 1.0], [1.0, 2.0]).state_dict()
+    state = FocalLoss(gamma=[0.5, 1.0], alpha=[1.0, 2.0]).state_dict()
     assert {name: value.tolist() for name, value in state.items()} == {
         "gamma": [0.5, 1.0],
         "alpha": [1.0, 2.0],
     }
     assert FocalLoss().state_dict() == {}
+
+
+@pytest.mark.parametrize("criterion", MODULES, ids=lambda module: type(module).__name__)
+def test_torchscript_is_refused(criterion):
+    for module in (criterion, nn.Sequential(nn.Linear(2, 2), criterion)):
+        with (
+            pytest.warns(FutureWarning, match="is deprecated"),
+            pytest.raises(TypeError, match=r"does not support TorchScript.*export"),
+        ):
+            torch.jit.script(module)
+
+
+class TestGammaByPosition:
+    """Torch's losses take the class weights in the position of gamma."""
+
+    @pytest.mark.parametrize("loss", [FocalLoss, BinaryFocalLoss])
+    @pytest.mark.parametrize(
+        "values", [torch.tensor([1.0, 5.0]), [1.0, 5.0], np.array([1.0, 5.0])], ids=type
+    )
+    def test_one_per_class_is_refused(self, loss, values):
+        message = r"single number. Got .*5.*Pass alpha=\.\.\."
+        with pytest.raises(TypeError, match=message):
+            loss(values)
+        assert loss(gamma=values).gamma.tolist() == [1.0, 5.0]
+
+    def test_one_per_class_is_refused_by_the_functions(self):
+        z, weights = torch.zeros(3, 2), torch.tensor([1.0, 5.0])
+        for loss, target in ((focal_loss, [0, 1, 1]), (binary_focal_loss, z)):
+            with pytest.raises(TypeError, match=r"Pass alpha=\.\.\. for class weights"):
+                loss(z, torch.as_tensor(target), weights)
+
+    @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), torch.tensor(1.0)])
+    def test_single_number(self, value):
+        assert FocalLoss(value).gamma == BinaryFocalLoss(value).gamma == 1.0
+
+
+@pytest.mark.parametrize("loss", [FocalLoss, BinaryFocalLoss])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gamma": nn.Parameter(torch.tensor(2.0))},
+        {"gamma": nn.Parameter(torch.tensor([1.0, 2.0]))},
+        {"alpha": nn.Parameter(torch.tensor([1.0, 2.0]))},
+    ],
+    ids=str,
+)
+def test_settings_are_not_trained(loss, options):
+    (name,) = options
+    with pytest.raises(TypeError, match=rf"`{name}` is not trained.*{name}.detach\(\)"):
+        loss(**options)
+
+
+def test_gamma_that_requires_a_gradient_is_not_used_without_one():
+    gamma = torch.tensor(2.0, requires_grad=True)
+    with pytest.raises(TypeError, match="`gamma` is not trained"):
+        focal_loss(torch.zeros(3, 2), torch.zeros(3).long(), gamma=gamma)
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], (1, 2), np.array([1, 2])], ids=type)

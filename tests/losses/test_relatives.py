@@ -94,7 +94,7 @@ class TestLDAM:
         assert_close(criterion(logits(), y), criterion(logits()[10:], Y[10:]))
 
     def test_refuses_probabilities(self):
-        with pytest.raises(ValueError, match=r"LDAMLoss takes class indices"):
+        with pytest.raises(ValueError, match=r"LDAMLoss needs class indices"):
             LDAMLoss(COUNTS)(logits(), torch.softmax(logits(), 1))
 
 
@@ -130,7 +130,7 @@ class TestClassCounts:
             loss(counts)
 
     def test_must_fit_the_logits(self, loss):
-        with pytest.raises(ValueError, match="must hold one number a class: 3. Got 2"):
+        with pytest.raises(ValueError, match="one number per class: 3. Got 2"):
             loss([3, 4])(logits(), Y)
 
     def test_may_be_an_array(self, loss):

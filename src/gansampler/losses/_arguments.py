@@ -1,44 +1,55 @@
-"""What the losses accept: one home for the checks and for their messages."""
+"""Checks of the losses' arguments."""
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = [
-    "check_alpha",
-    "check_binary_alpha",
-    "check_binary_target",
-    "check_class_target",
-    "check_gamma",
-    "check_index_target",
-    "check_input",
-    "check_label_smoothing",
-    "check_n_classes",
-    "check_non_negative",
-    "check_positive",
-    "check_reduction",
-    "check_values",
-    "describe",
-]
-
-REDUCTIONS = ("none", "sum", "mean", "mean_positive")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def check_reduction(
-    reduction: str, allowed: tuple[str, ...] = REDUCTIONS, name: str = "reduction"
-) -> str:
-    """Return ``reduction`` when it is one of the allowed words."""
-    if reduction not in allowed:
+def number_by_position(function: Function) -> Function:
+    """Let ``gamma`` be given by position only if it is a single number.
+
+    Torch's losses have the class weights in this position.
+    """
+    position = list(inspect.signature(function).parameters).index("gamma")
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > position and _is_per_class(args[position]):
+            raise TypeError(
+                "`gamma` given by position must be a single number. Got "
+                f"{args[position]!r}. Pass alpha=... for class weights, which torch's "
+                "losses take here, or gamma=... for one gamma per class."
+            )
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def check_choice(value: str, name: str, allowed: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of the allowed words."""
+    if value not in allowed:
         raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
-            f"Got {reduction!r}."
+            f"`{name}` must be one of {', '.join(map(repr, allowed))}. Got {value!r}."
         )
-    return reduction
+    return value
+
+
+def check_reduction(reduction: str) -> str:
+    """Return ``reduction`` if it is one of the four words."""
+    return check_choice(
+        reduction, "reduction", ("none", "sum", "mean", "mean_positive")
+    )
 
 
 def check_label_smoothing(label_smoothing: float) -> float:
-    """Return ``label_smoothing`` when it is a number of [0, 1]."""
+    """Return ``label_smoothing`` if it is in [0, 1]."""
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(
             f"`label_smoothing` must be in [0, 1]. Got {label_smoothing!r}. "
@@ -47,134 +58,135 @@ def check_label_smoothing(label_smoothing: float) -> float:
     return float(label_smoothing)
 
 
-def check_non_negative(value: float, name: str) -> float:
-    """Return ``value`` when it is a finite number of at least 0."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"`{name}` must be a finite number >= 0. Got {value!r}.")
+def check_number(value: float, name: str, *, positive: bool = False) -> float:
+    """Return ``value`` if it is finite and at least 0, or above 0 if ``positive``."""
+    if not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
+        bound = ">" if positive else ">="
+        raise ValueError(f"`{name}` must be a finite number {bound} 0. Got {value!r}.")
     return float(value)
 
 
-def check_positive(value: float, name: str) -> float:
-    """Return ``value`` when it is a finite number above 0."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"`{name}` must be a finite number > 0. Got {value!r}.")
-    return float(value)
+def _is_per_class(value: object) -> bool:
+    return isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0
 
 
-def _one_a_class(values: object, name: str) -> Tensor:
-    """One finite number >= 0 a class, from a tensor, an array or a sequence.
+def _check_per_class(values: object, name: str, *, in_module: bool) -> Tensor:
+    """Return one finite number >= 0 per class as a tensor.
 
-    A tensor is taken as it is, its values unseen: reading them would stop an
-    accelerator and break a compiled graph.
+    The values of a tensor are checked in a module's constructor only. To read them in
+    every call would stop an accelerator and break a compiled graph.
     """
     numbers = torch.as_tensor(values)
     if not numbers.is_floating_point():
         numbers = numbers.to(torch.get_default_dtype())
     if numbers.dim() != 1 or numbers.numel() == 0:
         raise ValueError(
-            f"`{name}` must be one-dimensional, one number a class. "
+            f"`{name}` must be one-dimensional, with one number per class. "
             f"Got shape {tuple(numbers.shape)}."
         )
-    if not isinstance(values, Tensor):
-        check_values(numbers, name)
+    if in_module:
+        _refuse_gradient(values, name)
+    readable = in_module or not isinstance(values, Tensor)
+    if readable and not bool((torch.isfinite(numbers) & (numbers >= 0)).all()):
+        raise ValueError(
+            f"`{name}` must be finite and >= 0 for every class. Got {numbers.tolist()}."
+        )
     return numbers
 
 
-def check_values(values: object, name: str) -> None:
-    """Refuse a tensor with a number that is negative or not finite."""
-    if not isinstance(values, Tensor):
-        return
-    if not bool((torch.isfinite(values) & (values >= 0)).all()):
-        raise ValueError(
-            f"`{name}` must be finite and >= 0 for every class. Got {values.tolist()}."
+def _refuse_gradient(value: object, name: str) -> None:
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise TypeError(
+            f"`{name}` is not trained and must not require a gradient. Got a "
+            f"{type(value).__name__} that requires one. Pass {name}.detach(). To train "
+            "it, call focal_loss or binary_focal_loss with one number per class."
         )
 
 
-def check_gamma(gamma: object) -> float | Tensor:
-    """Return ``gamma`` as a float or as a tensor of one number a class."""
-    if isinstance(gamma, list | tuple) or getattr(gamma, "ndim", 0) > 0:
-        return _one_a_class(gamma, "gamma")
+def check_gamma(gamma: object, *, in_module: bool = False) -> float | Tensor:
+    """Return ``gamma`` as a float or as a tensor of one number per class."""
+    if _is_per_class(gamma):
+        return _check_per_class(gamma, "gamma", in_module=in_module)
+    _refuse_gradient(gamma, "gamma")
     try:
         number = float(gamma)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(
-            "`gamma` must be a finite number >= 0, or one a class. "
-            f"Got {gamma!r}. Pass gamma=2.0, or gamma=0.0 for the unfocused loss."
+            "`gamma` must be a finite number >= 0, or one per class. "
+            f"Got {gamma!r}. Pass gamma=2.0, or gamma=0.0 for the cross-entropy."
         )
     return number
 
 
-def check_alpha(alpha: object) -> Tensor | None:
-    """Return ``alpha`` of the softmax form as a tensor of one weight a class."""
+def check_alpha(alpha: object, *, in_module: bool = False) -> Tensor | None:
+    """Return ``alpha`` of the softmax form as a tensor of one weight per class."""
     if alpha is None:
         return None
     if isinstance(alpha, str):
         raise ValueError(
-            f"`alpha` must be None or one weight a class. Got {alpha!r}, which needs "
+            f"`alpha` must be None or one weight per class. Got {alpha!r}, which needs "
             "the labels of a data set, and a loss sees single batches. Pass "
             "alpha=class_weights(y, scheme='balanced')."
         )
-    if isinstance(alpha, int | float) or getattr(alpha, "ndim", 1) == 0:
+    if not _is_per_class(alpha):
         raise ValueError(
-            "`alpha` must be None or one weight a class in the softmax form. "
-            f"Got the single number {alpha!r}, which would only rescale the loss. "
-            "Pass one weight a class, e.g. alpha=[0.75, 0.25], or use "
-            "BinaryFocalLoss, where a number weighs the positive class."
+            "`alpha` must be None or one weight per class in the softmax form. "
+            f"Got {alpha!r}. A single number would only rescale the loss. "
+            "Pass one weight per class, e.g. alpha=[0.75, 0.25], or use "
+            "BinaryFocalLoss, where a number weights the positive class."
         )
-    return _one_a_class(alpha, "alpha")
+    return _check_per_class(alpha, "alpha", in_module=in_module)
 
 
-def check_binary_alpha(alpha: object) -> float | Tensor | None:
+def check_binary_alpha(
+    alpha: object, *, in_module: bool = False
+) -> float | Tensor | None:
     """Return ``alpha`` of the sigmoid form: a float, or (negative, positive)."""
-    if alpha is None:
-        return None
-    if isinstance(alpha, str):
-        check_alpha(alpha)
     if isinstance(alpha, int | float):
         if not 0.0 <= alpha <= 1.0:
             raise ValueError(
-                "`alpha` as a number must be in [0, 1]: it weighs the positive class, "
-                f"and 1 - alpha the negative. Got {alpha!r}. Pass two weights, "
+                "`alpha` as a number must be in [0, 1]: it weights the positive class, "
+                f"and 1 - alpha the negative one. Got {alpha!r}. Pass two weights, "
                 "alpha=[negative, positive], for any others."
             )
         return float(alpha)
-    weights = _one_a_class(alpha, "alpha")
+    weights = check_alpha(alpha, in_module=in_module)
     check_n_classes(weights, 2, "alpha")
     return weights
 
 
 def check_n_classes(values: object, n_classes: int, name: str) -> None:
-    """Refuse a tensor of one number a class that does not fit ``n_classes``."""
+    """Raise if a tensor does not have one number for each of ``n_classes``."""
     if isinstance(values, Tensor) and values.shape[0] != n_classes:
         raise ValueError(
-            f"`{name}` must hold one number a class: {n_classes}. "
+            f"`{name}` must have one number per class: {n_classes}. "
             f"Got {values.shape[0]}."
         )
 
 
-def check_input(input: Tensor) -> None:
-    """Refuse what is not a tensor of floating-point logits."""
-    if not isinstance(input, Tensor):
+def _check_tensor(value: object, name: str) -> None:
+    if not isinstance(value, Tensor):
         raise TypeError(
-            f"`input` must be a torch.Tensor of logits. Got {type(input).__name__}. "
-            "Pass torch.as_tensor(input)."
+            f"`{name}` must be a torch.Tensor. Got {type(value).__name__}. "
+            f"Pass torch.as_tensor({name})."
         )
+
+
+def check_input(input: Tensor) -> None:
+    """Raise if ``input`` is not a tensor of floating-point logits."""
+    _check_tensor(input, "input")
     if not input.is_floating_point():
         raise TypeError(
-            f"`input` must hold floating-point logits. Got {input.dtype}. "
+            f"`input` must be floating-point logits. Got {input.dtype}. "
             "Pass the network's output before softmax or sigmoid, or input.float()."
         )
 
 
-def check_class_target(input: Tensor, target: Tensor) -> bool:
-    """Tell class indices (True) from class probabilities, by dtype and shape."""
-    if not isinstance(target, Tensor):
-        raise TypeError(
-            f"`target` must be a torch.Tensor. Got {type(target).__name__}. "
-            "Pass torch.as_tensor(target)."
-        )
+def check_class_target(input: Tensor, target: Tensor, ignore_index: int = -100) -> bool:
+    """Return True for class indices and False for class probabilities."""
+    _check_tensor(target, "target")
     if input.dim() == 0:
         raise ValueError(
             "`input` must have shape (C,), (N, C) or (N, C, d1, ...). Got ()."
@@ -186,16 +198,23 @@ def check_class_target(input: Tensor, target: Tensor) -> bool:
                 f"{tuple(input.shape)}. Got {tuple(target.shape)}. Pass "
                 "target.long() if these are class indices."
             )
+        # As in torch, a negative index, such as the default, is no class.
+        if ignore_index >= 0:
+            raise ValueError(
+                "`ignore_index` needs a `target` of class indices. Got "
+                f"ignore_index={ignore_index} and class probabilities. Leave out "
+                "`ignore_index`, and leave the rows to be ignored out of the batch."
+            )
         return False
     if target.dtype == torch.bool or target.is_complex():
         raise TypeError(
-            "`target` must hold class indices (an integer dtype) or class "
-            f"probabilities (a floating-point one). Got {target.dtype}. "
+            "`target` must be class indices (an integer dtype) or class "
+            f"probabilities (a floating-point dtype). Got {target.dtype}. "
             "Pass target.long()."
         )
     expected = () if input.dim() == 1 else (input.shape[0], *input.shape[2:])
     if tuple(target.shape) != expected:
-        hint = "Pass one class index a sample."
+        hint = "Pass one class index per sample."
         if target.shape == input.shape:
             hint = "Pass target.argmax(1), or target.float() for probabilities."
         elif target.numel() == math.prod(expected):
@@ -207,32 +226,14 @@ def check_class_target(input: Tensor, target: Tensor) -> bool:
     return True
 
 
-def check_index_target(input: Tensor, target: Tensor, name: str) -> None:
-    """Refuse a target that is not of class indices."""
-    if not check_class_target(input, target):
-        raise ValueError(
-            f"{name} takes class indices, of an integer dtype. Got class "
-            "probabilities. Pass target.argmax(1)."
-        )
-
-
 def check_binary_target(input: Tensor, target: Tensor) -> None:
-    """Refuse a target that is not of the shape of ``input``."""
-    if not isinstance(target, Tensor):
-        raise TypeError(
-            f"`target` must be a torch.Tensor. Got {type(target).__name__}. "
-            "Pass torch.as_tensor(target)."
-        )
+    """Raise if ``target`` does not have the shape of ``input``."""
+    _check_tensor(target, "target")
     if target.shape != input.shape:
-        hint = "Pass one label or probability a logit."
+        hint = "Pass one label or probability per logit."
         if target.numel() == input.numel():
             hint = f"Pass target.reshape({tuple(input.shape)})."
         raise ValueError(
             f"`target` must have the shape of `input`, {tuple(input.shape)}. "
             f"Got {tuple(target.shape)}. {hint}"
         )
-
-
-def describe(value: object) -> str:
-    """Return a parameter for ``repr``, a tensor as the list that gives it."""
-    return str(value.tolist() if isinstance(value, Tensor) else value)

@@ -1,20 +1,19 @@
-"""The focal loss in sigmoid form: a drop-in for ``nn.BCEWithLogitsLoss``."""
+"""The focal loss in sigmoid form, a drop-in for ``nn.BCEWithLogitsLoss``."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gansampler.losses import _arguments as check
-from gansampler.losses._autograd import apply_kernel
-from gansampler.losses._plain import sigmoid_rows
-from gansampler.losses._sigmoid_kernel import Pair, sigmoid_kernel
+from gansampler.losses import _arguments as arguments
+from gansampler.losses._kernels._autograd import compute_loss
+from gansampler.losses._kernels._differentiable import sigmoid_loss
+from gansampler.losses._kernels._sigmoid import sigmoid_kernel
+from gansampler.losses._module import LossModule, as_buffer
 
 __all__ = ["BinaryFocalLoss", "binary_focal_loss"]
 
 
+@arguments.number_by_position
 def binary_focal_loss(
     input: Tensor,
     target: Tensor,
@@ -23,7 +22,7 @@ def binary_focal_loss(
     *,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Return the focal loss of sigmoid logits; that of :class:`BinaryFocalLoss`.
+    r"""Focal loss of sigmoid logits, the function of :class:`BinaryFocalLoss`.
 
     Parameters
     ----------
@@ -32,28 +31,30 @@ def binary_focal_loss(
     target : Tensor of the shape of ``input``
         Labels 0 and 1, or probabilities of the positive class, of any real dtype.
     gamma : float or Tensor of shape (2,), default=2.0
-        Focusing parameter, at least 0.
+        Focusing parameter, at least 0, for both classes or for (negative, positive).
+        Two gammas are passed by keyword.
     alpha : float or Tensor of shape (2,), default=None
-        Weight of the positive class, or of (negative, positive).
+        Weight of the positive class, or the weights of (negative, positive).
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
-        What is done with the losses of the logits.
+        How the losses of the logits are combined.
 
     Returns
     -------
-    Tensor of shape (), or of the shape of ``input`` without a reduction
+    Tensor of shape (), or of the shape of ``input`` for ``reduction="none"``
         The loss, of the dtype of ``input`` (float32 from half precision under
         autocast).
 
     Raises
     ------
     TypeError
-        If ``input`` or ``target`` is no tensor of a fitting dtype.
+        If ``input`` or ``target`` is not a tensor of a suitable dtype, or two gammas
+        are given by position.
     ValueError
-        If shapes do not fit or a parameter is out of its range.
+        If shapes do not match or a parameter is out of range.
 
     See Also
     --------
-    BinaryFocalLoss : The module, where all is defined.
+    BinaryFocalLoss : The module, with the definition of the loss.
     focal_loss : The softmax form.
 
     Examples
@@ -64,90 +65,69 @@ def binary_focal_loss(
     >>> binary_focal_loss(input, target, reduction="none")
     tensor([0.0018, 1.6501])
     """
-    gamma = check.check_gamma(gamma)
-    check.check_n_classes(gamma, 2, "gamma")
-    alpha = check.check_binary_alpha(alpha)
-    check.check_reduction(reduction)
-    check.check_input(input)
-    check.check_binary_target(input, target)
-    gammas: Pair = (gamma, gamma)
+    gamma = arguments.check_gamma(gamma)
+    arguments.check_n_classes(gamma, 2, "gamma")
+    alpha = arguments.check_binary_alpha(alpha)
+    arguments.check_reduction(reduction)
+    arguments.check_input(input)
+    arguments.check_binary_target(input, target)
     if isinstance(gamma, Tensor):
         gamma = gamma.to(input.device)
-        gammas = (gamma[0], gamma[1])
-    alphas: Pair | None = None
     if isinstance(alpha, Tensor):
         alpha = alpha.to(input.device)
-        alphas = (alpha[0], alpha[1])
-    elif alpha is not None:
-        alphas = (1 - alpha, alpha)
-    settings: dict[str, Any] = {"gamma": gammas, "alpha": alphas}
-    settings["reduction"] = reduction
-    loss = apply_kernel(
+    return compute_loss(
+        sigmoid_kernel,
+        sigmoid_loss,
         input,
         target,
-        partial(sigmoid_kernel, **settings),
-        partial(_plain_loss, **settings),
-        (gamma, alpha),
+        gamma=gamma,
+        alpha=(1 - alpha, alpha) if isinstance(alpha, float) else alpha,
+        reduction=reduction,
     )
-    # Like torch's own losses, half precision gives a float32 loss under autocast.
-    if torch.is_autocast_enabled(input.device.type):
-        return loss
-    return loss.to(input.dtype)
 
 
-def _plain_loss(
-    input: Tensor, target: Tensor, gamma: Pair, alpha: Pair | None, reduction: str
-) -> Tensor:
-    """Return the loss in at least float32, by differentiable operations alone."""
-    dtype = torch.promote_types(input.dtype, torch.float32)
-    target = target.to(dtype)
-    rows = sigmoid_rows(input.to(dtype), target, gamma, alpha or (1.0, 1.0))
-    if reduction == "none":
-        return rows
-    loss = rows.sum()
-    if reduction == "mean":
-        return loss / max(rows.numel(), 1)
-    if reduction == "mean_positive":
-        return loss / target.sum().clamp(min=1)
-    return loss
+class BinaryFocalLoss(LossModule):
+    r"""Focal loss in sigmoid form, a drop-in for binary cross-entropy.
 
-
-class BinaryFocalLoss(nn.Module):
-    r"""Focal loss in sigmoid form, a drop-in for :class:`torch.nn.BCEWithLogitsLoss`.
-
-    With :math:`p = \sigma(z)` and a target :math:`t`, 0, 1 or a probability between,
+    With :math:`p = \sigma(z)` and a target :math:`t`, a label 0 or 1 or a probability,
 
     .. math::
         \ell = -t \, \alpha_1 (1 - p)^{\gamma_1} \log p
                - (1 - t) \, \alpha_0 \, p^{\gamma_0} \log(1 - p) .
 
-    ``gamma=0`` with ``alpha=None`` is torch's binary cross-entropy.
+    ``gamma=0`` with ``alpha=None`` is :class:`torch.nn.BCEWithLogitsLoss`.
 
     Parameters
     ----------
     gamma : float or Tensor of shape (2,), default=2.0
         Focusing parameter, at least 0, for both classes or for (negative, positive).
+        Two gammas must be passed by keyword, because ``nn.BCEWithLogitsLoss`` takes
+        weights first.
     alpha : float, or Tensor or sequence of float of shape (2,), default=None
-        A float in [0, 1] weighs the positive class, and ``1 - alpha`` the negative, as
-        in RetinaNet; two weights are those of (negative, positive); None: 1 each.
+        A float in [0, 1] weights the positive class, and ``1 - alpha`` the negative
+        class, as in RetinaNet. Two weights are those of (negative, positive). None
+        means 1 for both.
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
-        - ``"mean"``: torch's, the sum divided by the number of logits;
-        - ``"sum"``;
-        - ``"none"``: one loss a logit;
-        - ``"mean_positive"``: RetinaNet's, the sum divided by that of the targets, at
-          least 1.
+        - ``"mean"``: the sum divided by the number of logits, as in torch;
+        - ``"sum"``: the sum of the losses;
+        - ``"none"``: one loss per logit;
+        - ``"mean_positive"``: the sum divided by the sum of the targets, at least 1, as
+          in RetinaNet.
 
     Attributes
     ----------
     gamma : float or Tensor of shape (2,)
-        As given; a buffer if a tensor.
+        The parameter. A tensor is a buffer of the module.
     alpha : float, Tensor of shape (2,) or None
-        As given; a buffer if a tensor.
+        The weights. A tensor is a buffer of the module.
 
     Raises
     ------
+    TypeError
+        If two gammas are given by position, or if ``gamma`` or ``alpha`` requires a
+        gradient.
     ValueError
-        If a parameter is out of its range.
+        If a parameter is out of range.
 
     See Also
     --------
@@ -156,13 +136,16 @@ class BinaryFocalLoss(nn.Module):
 
     Notes
     -----
-    For targets of 0 and 1 this is torchvision's ``sigmoid_focal_loss``. Between, it is
-    the expectation over the label, linear in the target, as for the class probabilities
-    of the softmax form, where torchvision mixes the probabilities before the power.
+    For targets of 0 and 1 this is torchvision's ``sigmoid_focal_loss``. For a target
+    between 0 and 1 it is the expected loss over the label, which is linear in the
+    target. Torchvision instead mixes the probabilities before it takes the power.
 
     The loss and its gradient are computed in at least float32, from log-odds that do
-    not cancel: both are finite wherever their true values are, for any logits. An
-    empty batch has the loss 0.
+    not cancel. They are finite for any logits for which the true values are finite. The
+    loss of an empty batch is 0.
+
+    The loss works with ``torch.compile``, ``torch.export`` and ``torch.func``. It does
+    not support TorchScript, which torch has deprecated.
 
     References
     ----------
@@ -184,6 +167,7 @@ class BinaryFocalLoss(nn.Module):
     gamma: float | Tensor
     alpha: float | Tensor | None
 
+    @arguments.number_by_position
     def __init__(
         self,
         gamma: float | Sequence[float] | Tensor = 2.0,
@@ -192,20 +176,10 @@ class BinaryFocalLoss(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        gamma = check.check_gamma(gamma)
-        check.check_n_classes(gamma, 2, "gamma")
-        check.check_values(gamma, "gamma")
-        alpha = check.check_binary_alpha(alpha)
-        check.check_values(alpha, "alpha")
-        if isinstance(gamma, Tensor):
-            self.register_buffer("gamma", gamma)
-        else:
-            self.gamma = gamma
-        if isinstance(alpha, Tensor):
-            self.register_buffer("alpha", alpha)
-        else:
-            self.alpha = alpha
-        self.reduction = check.check_reduction(reduction)
+        self.gamma = as_buffer(arguments.check_gamma(gamma, in_module=True))
+        arguments.check_n_classes(self.gamma, 2, "gamma")
+        self.alpha = as_buffer(arguments.check_binary_alpha(alpha, in_module=True))
+        self.reduction = arguments.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.
@@ -219,17 +193,14 @@ class BinaryFocalLoss(nn.Module):
 
         Returns
         -------
-        Tensor of shape (), or of the shape of ``input`` without a reduction
+        Tensor of shape (), or of the shape of ``input`` for ``reduction="none"``
             The loss, of the dtype of ``input`` (float32 from half precision under
             autocast).
         """
         return binary_focal_loss(
-            input, target, self.gamma, self.alpha, reduction=self.reduction
-        )
-
-    def extra_repr(self) -> str:
-        """Return the settings for ``repr``."""
-        return (
-            f"gamma={check.describe(self.gamma)}, alpha={check.describe(self.alpha)}, "
-            f"reduction={self.reduction!r}"
+            input,
+            target,
+            gamma=self.gamma,
+            alpha=self.alpha,
+            reduction=self.reduction,
         )

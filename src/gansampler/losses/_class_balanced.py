@@ -17,10 +17,10 @@ __all__ = ["ClassBalancedLoss"]
 class ClassBalancedLoss(FocalLoss):
     r"""Focal loss weighted by the inverse of the effective number of samples.
 
-    The n-th sample of a class brings less that is new than the first. With
-    :math:`\beta` the chance that a new sample overlaps with those seen, the effective
-    number of samples is :math:`E_n = (1 - \beta^n) / (1 - \beta)`, and the loss of a
-    sample of class :math:`y` is
+    Each further sample of a class adds less information than the one before. With the
+    probability :math:`\beta` that a new sample overlaps with the existing ones, the
+    effective number of samples is :math:`E_n = (1 - \beta^n) / (1 - \beta)`, and the
+    loss of a sample of class :math:`y` is
 
     .. math::
         -\alpha_y (1 - p_y)^\gamma \log p_y,
@@ -31,37 +31,38 @@ class ClassBalancedLoss(FocalLoss):
     class_counts : sequence of int or Tensor, of shape (n_classes,)
         Number of training samples of each class, in the order of the logits.
     beta : float, default=0.999
-        In [0, 1). 0 is no weighting; towards 1 the weights tend to inverse frequency.
+        Overlap of the samples, in [0, 1). 0 gives equal weights. The closer it is to 1,
+        the closer the weights are to inverse frequency.
     gamma : float or Tensor of shape (n_classes,), default=2.0
         Focusing parameter, as in :class:`FocalLoss`. 0 gives the paper's class-balanced
         softmax cross-entropy.
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
         As in :class:`FocalLoss`.
     ignore_index : int, default=-100
-        Class index of rows that do not count.
+        Class index of rows that are ignored.
     label_smoothing : float, default=0.0
         As in :class:`FocalLoss`.
 
     Attributes
     ----------
     alpha : Tensor of shape (n_classes,)
-        The weights, a buffer. They add up to ``n_classes``.
+        The weights, a buffer of the module. They add up to ``n_classes``.
 
     Raises
     ------
     ValueError
-        If a class has no sample, or a parameter is out of its range.
+        If a class has no sample, or a parameter is out of range.
 
     See Also
     --------
-    class_weights : The same weights, and others, from labels.
-    LDAMLoss : Larger margins for rarer classes.
+    class_weights : These and other weights, from labels.
+    LDAMLoss : Cross-entropy with larger margins for rarer classes.
 
     Notes
     -----
-    With ``reduction="mean"`` the loss is divided by the weights of the batch, as in
-    torch, where the paper's code divides by the number of samples: it equals
-    ``reduction="sum"`` over the batch size.
+    With ``reduction="mean"`` the loss is divided by the sum of the weights of the
+    batch, as in torch. The paper's code divides by the number of samples instead, which
+    is ``reduction="sum"`` divided by the batch size.
 
     References
     ----------
@@ -91,14 +92,10 @@ class ClassBalancedLoss(FocalLoss):
     ) -> None:
         weights = effective_number_weights(check_class_counts(class_counts), beta)
         super().__init__(
-            gamma,
-            weights.to(torch.get_default_dtype()),
+            gamma=gamma,
+            alpha=weights.to(torch.get_default_dtype()),
             reduction=reduction,
             ignore_index=ignore_index,
             label_smoothing=label_smoothing,
         )
         self.beta = beta
-
-    def extra_repr(self) -> str:
-        """Return the settings for ``repr``."""
-        return f"beta={self.beta}, {super().extra_repr()}"

@@ -1,22 +1,26 @@
-"""The focal loss in softmax form: a drop-in for ``nn.CrossEntropyLoss``."""
+"""The focal loss in softmax form, a drop-in replacement for ``nn.CrossEntropyLoss``."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gansampler.losses import _arguments as check
-from gansampler.losses._autograd import apply_kernel, is_transformed
-from gansampler.losses._dense_kernel import dense_kernel
-from gansampler.losses._memory import may_peek
-from gansampler.losses._plain import class_rows, dense_rows
-from gansampler.losses._softmax_kernel import softmax_kernel
+from gansampler.losses import _arguments as arguments
+from gansampler.losses._kernels._autograd import compute_loss, is_transformed
+from gansampler.losses._kernels._blocks import can_read
+from gansampler.losses._kernels._class_indices import class_index_kernel
+from gansampler.losses._kernels._class_probabilities import class_probability_kernel
+from gansampler.losses._kernels._differentiable import (
+    class_index_loss,
+    class_probability_loss,
+)
+from gansampler.losses._module import LossModule, as_buffer
 
 __all__ = ["FocalLoss", "focal_loss"]
 
 
+@arguments.number_by_position
 def focal_loss(
     input: Tensor,
     target: Tensor,
@@ -27,7 +31,7 @@ def focal_loss(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    r"""Return the focal loss of softmax logits; the function of :class:`FocalLoss`.
+    r"""Focal loss of softmax logits, the function of :class:`FocalLoss`.
 
     Parameters
     ----------
@@ -35,36 +39,38 @@ def focal_loss(
         Logits, floating point.
     target : Tensor
         Class indices of shape (), (N,) or (N, d1, ...), of an integer dtype, or class
-        probabilities of the shape of ``input``, of a floating-point one.
+        probabilities of the shape of ``input``, of a floating-point dtype.
     gamma : float or Tensor of shape (C,), default=2.0
-        Focusing parameter, at least 0.
+        Focusing parameter, at least 0. One gamma per class is passed by keyword.
     alpha : Tensor of shape (C,), default=None
-        One weight a class.
+        One weight per class.
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
-        What is done with the losses of the rows.
+        How the losses of the rows are combined.
     ignore_index : int, default=-100
-        Class index of rows that do not count.
+        Class index of rows that are ignored.
     label_smoothing : float, default=0.0
-        In [0, 1].
+        Amount of label smoothing, in [0, 1].
 
     Returns
     -------
-    Tensor of shape (), or one loss a row without a reduction
+    Tensor of shape (), or one loss per row for ``reduction="none"``
         The loss, of the dtype of ``input`` (float32 from half precision under
         autocast).
 
     Raises
     ------
     IndexError
-        If a class index is out of range (seen on the CPU).
+        If a class index is out of range (checked on the CPU).
     TypeError
-        If ``input`` or ``target`` is no tensor of a fitting dtype.
+        If ``input`` or ``target`` is not a tensor of a suitable dtype, or one gamma per
+        class is given by position.
     ValueError
-        If shapes do not fit or a parameter is out of its range.
+        If shapes do not match, a parameter is out of range, or ``ignore_index`` is a
+        class index and the target is class probabilities.
 
     See Also
     --------
-    FocalLoss : The module, where all is defined.
+    FocalLoss : The module, with the definition of the loss.
     binary_focal_loss : The sigmoid form.
 
     Examples
@@ -75,88 +81,71 @@ def focal_loss(
     >>> focal_loss(input, torch.tensor([0, 0]), reduction="none").detach()
     tensor([0.0018, 1.6501])
     """
-    gamma = check.check_gamma(gamma)
-    alpha = check.check_alpha(alpha)
-    check.check_reduction(reduction)
-    label_smoothing = check.check_label_smoothing(label_smoothing)
-    check.check_input(input)
-    indices = check.check_class_target(input, target)
-    if input.dim() == 1:
-        loss = focal_loss(
-            input.unsqueeze(0),
-            target.unsqueeze(0),
-            gamma,
-            alpha,
-            reduction=reduction,
-            ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-        )
-        return loss.squeeze(0) if reduction == "none" else loss
+    gamma = arguments.check_gamma(gamma)
+    alpha = arguments.check_alpha(alpha)
+    arguments.check_reduction(reduction)
+    label_smoothing = arguments.check_label_smoothing(label_smoothing)
+    arguments.check_input(input)
+    indices = arguments.check_class_target(input, target, ignore_index)
+    if single := input.dim() == 1:
+        input, target = input.unsqueeze(0), target.unsqueeze(0)
     n_classes = input.shape[1]
-    check.check_n_classes(gamma, n_classes, "gamma")
-    check.check_n_classes(alpha, n_classes, "alpha")
+    arguments.check_n_classes(gamma, n_classes, "gamma")
+    arguments.check_n_classes(alpha, n_classes, "alpha")
 
     dtype = torch.promote_types(input.dtype, torch.float32)
     if isinstance(gamma, Tensor):
         gamma = gamma.to(input.device, dtype)
     if alpha is not None:
         alpha = alpha.to(input.device, dtype)
-    counted = weight = None
+    row_weight = None
     if indices:
-        target, counted = _split_ignored(target, ignore_index, n_classes)
-        weight = counted if counted is None else counted.to(dtype)
-        if alpha is not None:
-            weight = alpha[target] if weight is None else alpha[target] * weight
-    scale = _scale(input, target, counted, weight, reduction, dtype)
-
-    kernel: Callable[..., tuple[Tensor, Tensor | None]] = softmax_kernel
-    rows: Callable[..., Tensor] = class_rows
-    settings: dict[str, Any] = {"gamma": gamma, "weight": weight}
+        target, row_weight = _split_ignored(target, ignore_index, n_classes, dtype)
+    weight = row_weight
+    if indices and alpha is not None:
+        weight = alpha[target] if weight is None else alpha[target] * weight
+    scale = _scale(input, target, row_weight, weight, reduction, dtype)
+    forms: tuple[Any, Any] = class_index_kernel, class_index_loss
+    settings: dict[str, Any] = {"weight": weight}
     if label_smoothing or not indices:
-        # alpha has a part in each class's term here, not in the row's.
-        kernel, rows = dense_kernel, dense_rows
-        settings["weight"] = counted if counted is None else counted.to(dtype)
-        settings |= {"alpha": alpha, "label_smoothing": label_smoothing}
-
-    def plain(input: Tensor, target: Tensor) -> Tensor:
-        loss = rows(input.to(dtype), target, **settings)
-        return loss if scale is None else loss.sum() * scale
-
-    loss = apply_kernel(
-        input, target, partial(kernel, scale=scale, **settings), plain, (gamma, alpha)
-    )
-    # As in torch's own losses, half precision gives a float32 loss under autocast.
-    if torch.is_autocast_enabled(input.device.type):
-        return loss
-    return loss.to(input.dtype)
+        # Each class has a term with its own alpha.
+        forms = class_probability_kernel, class_probability_loss
+        settings = {"weight": row_weight, "alpha": alpha}
+        settings["label_smoothing"] = label_smoothing
+    loss = compute_loss(*forms, input, target, gamma=gamma, scale=scale, **settings)
+    return loss.squeeze(0) if single and reduction == "none" else loss
 
 
 def _split_ignored(
-    target: Tensor, ignore_index: int, n_classes: int
+    target: Tensor, ignore_index: int, n_classes: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None]:
-    """Return valid class indices, and which rows count (None: all of them)."""
+    """Return valid class indices, and 0 for ignored rows and 1 for others.
+
+    None replaces the second if no row is ignored.
+    """
     target = target.long()
-    counted: Tensor | None = None
-    if not may_peek(target) or is_transformed(target):
+    if not can_read(target) or is_transformed(target):
         counted = target != ignore_index
-        return torch.where(counted, target, 0), counted
+        return torch.where(counted, target, 0), counted.to(dtype)
+    row_weight: Tensor | None = None
     low, high = _bounds(target)
     if low <= ignore_index <= high:
         counted = target != ignore_index
+        row_weight = counted.to(dtype)
+        # The ignored rows become 0, which is a class.
         target = torch.where(counted, target, 0)
-        # Whatever is ignored has become 0, which is a class.
         low, high = _bounds(target)
     if low < 0 or high >= n_classes:
         raise IndexError(
-            f"`target` must hold class indices from 0 to {n_classes - 1} or "
+            f"`target` must be class indices from 0 to {n_classes - 1} or "
             f"ignore_index={ignore_index}. Got {low if low < 0 else high}. Give the "
             "network one output for each class."
         )
-    return target, counted
+    return target, row_weight
 
 
 def _bounds(target: Tensor) -> tuple[int, int]:
-    """Return the least and the largest index; (0, -1), an empty range, without any."""
+    """Return the smallest and the largest index, or (0, -1) for an empty target."""
     if target.numel() == 0:
         return 0, -1
     low, high = target.aminmax()
@@ -166,96 +155,106 @@ def _bounds(target: Tensor) -> tuple[int, int]:
 def _scale(
     input: Tensor,
     target: Tensor,
-    counted: Tensor | None,
+    row_weight: Tensor | None,
     weight: Tensor | None,
     reduction: str,
     dtype: torch.dtype,
 ) -> Tensor | None:
-    """Return what the sum of the losses is multiplied by; None where there is none."""
+    """Return the factor of the sum of the losses, or None for no reduction."""
     if reduction == "none":
         return None
-    count = torch.full((), 1, dtype=dtype, device=input.device)
-    if reduction == "mean":
+    count = torch.ones((), dtype=dtype, device=input.device)
+    if reduction == "mean" and weight is not None:
+        count = weight.sum()
+    elif reduction == "mean":
         count *= input.numel() / max(input.shape[1], 1)
-        if weight is not None:
-            count = weight.sum()
     elif reduction == "mean_positive":
-        if target.is_floating_point():
-            count = target[:, 1:].sum(dtype=dtype)
-        else:
-            positive = target != 0
-            count = (positive if counted is None else positive & counted).sum(
-                dtype=dtype
-            )
-        count = count.clamp(min=1)
-    # Where nothing counts the loss is 0, not 0 / 0.
+        positive = target[:, 1:] if target.is_floating_point() else target != 0
+        if row_weight is not None:
+            positive = positive * row_weight
+        count = positive.sum(dtype=dtype).clamp(min=1)
+    # If no row counts the loss is 0, not 0 / 0.
     return torch.where(count == 0, 1, count).reciprocal()
 
 
-class FocalLoss(nn.Module):
-    r"""Focal loss in softmax form, a drop-in for :class:`torch.nn.CrossEntropyLoss`.
+class FocalLoss(LossModule):
+    r"""Focal loss in softmax form, a drop-in replacement for cross-entropy.
 
     With :math:`p = \mathrm{softmax}(z)`, a sample of class :math:`y` has the loss
 
     .. math::
         \ell = -\alpha_y (1 - p_y)^{\gamma_y} \log p_y,
 
-    and a sample of class probabilities :math:`q`, given or from label smoothing,
+    and a sample of class probabilities :math:`q`, from the target or from label
+    smoothing, has the loss
 
     .. math::
         \ell = -\sum_c q_c \, \alpha_c (1 - p_c)^{\gamma_c} \log p_c .
 
-    ``gamma=0`` is torch's cross-entropy with ``weight=alpha``.
+    ``gamma=0`` is :class:`torch.nn.CrossEntropyLoss` with ``weight=alpha``.
 
     Parameters
     ----------
     gamma : float or Tensor of shape (C,), default=2.0
-        Focusing parameter, at least 0; a tensor or sequence holds one a class. The
-        larger, the less do samples count that are already classified well.
+        Focusing parameter, at least 0. The larger it is, the less well-classified
+        samples count. A tensor or sequence of one gamma per class must be passed by
+        keyword, because ``nn.CrossEntropyLoss`` takes the class weights first.
     alpha : Tensor or sequence of float, of shape (C,), default=None
-        One weight a class, at least 0; None: 1 each. See ``class_weights`` for weights
-        from labels. A single number is refused: it would only rescale the loss.
+        One weight per class, at least 0. None means 1 for each class. See
+        ``class_weights`` for weights from labels. A single number is an error, because
+        it would only rescale the loss.
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
-        - ``"mean"``: torch's, the sum divided by the sum of :math:`\alpha_y` over the
-          rows that count; for class probabilities by the number of rows;
-        - ``"sum"``;
-        - ``"none"``: one loss a row;
+        - ``"mean"``: the sum divided by the sum of :math:`\alpha_y` over the rows that
+          are not ignored, as in torch; for class probabilities, divided by the number
+          of rows;
+        - ``"sum"``: the sum of the losses;
+        - ``"none"``: one loss per row;
         - ``"mean_positive"``: the sum divided by the number of positives, at least 1.
-          Class 0 is the background, all others are positive; of class probabilities,
-          their sum over the other classes counts.
+          Class 0 is the background and all others are positive. For class
+          probabilities, the number is the sum of the probabilities of those classes.
     ignore_index : int, default=-100
-        Class index of rows that do not count. Where no row counts, the loss is 0 with
-        a gradient of 0, as for an empty batch.
+        Class index of rows that are ignored. If all rows are ignored, or the batch is
+        empty, the loss and its gradient are 0. With class probabilities as target, an
+        index of 0 or more is an error, as in torch.
     label_smoothing : float, default=0.0
-        In [0, 1]: the target becomes :math:`(1 - \varepsilon) q_c + \varepsilon / C`.
+        Amount of label smoothing, in [0, 1]. The target becomes
+        :math:`(1 - \varepsilon) q_c + \varepsilon / C`.
 
     Attributes
     ----------
     gamma : float or Tensor of shape (C,)
-        As given; a buffer if a tensor.
+        The parameter. A tensor is a buffer of the module.
     alpha : Tensor of shape (C,) or None
-        A buffer.
+        The weights, a buffer of the module.
 
     Raises
     ------
+    TypeError
+        If one gamma per class is given by position, or if ``gamma`` or ``alpha``
+        requires a gradient.
     ValueError
-        If a parameter is out of its range.
+        If a parameter is out of range.
 
     See Also
     --------
     BinaryFocalLoss : The sigmoid form.
-    ClassBalancedLoss : With weights from the effective number of samples.
-    focal_loss : The function.
+    ClassBalancedLoss : Focal loss with weights from the effective number of samples.
+    focal_loss : The function. It also gives the gradient with respect to ``alpha`` and
+        to one ``gamma`` per class.
 
     Notes
     -----
     The loss and its gradient are computed in at least float32, from log-odds that do
-    not cancel: both are finite wherever their true values are, for any logits. A
-    logit of -inf is a class that cannot be.
+    not cancel. They are finite for any logits for which the true values are finite. A
+    class with a logit of -inf is excluded.
 
-    The code published with the paper that this library reproduces [2]_ weighs both
+    The loss works with ``torch.compile``, ``torch.export`` and ``torch.func``. It does
+    not support TorchScript, which torch has deprecated.
+
+    The code published with the paper that this library reproduces [2]_ weights both
     columns of a softmax, the true one by :math:`\alpha` and the other by
-    :math:`1 - \alpha`. There :math:`p_o = 1 - p_y`, and so :math:`\alpha` cancels out:
+    :math:`1 - \alpha`. With two classes :math:`p_o = 1 - p_y`, and
+    :math:`\alpha` cancels out:
 
     .. math::
         \alpha (1 - p_y)^\gamma \log p_y
@@ -284,6 +283,7 @@ class FocalLoss(nn.Module):
     gamma: float | Tensor
     alpha: Tensor | None
 
+    @arguments.number_by_position
     def __init__(
         self,
         gamma: float | Sequence[float] | Tensor = 2.0,
@@ -294,18 +294,11 @@ class FocalLoss(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        gamma = check.check_gamma(gamma)
-        check.check_values(gamma, "gamma")
-        if isinstance(gamma, Tensor):
-            self.register_buffer("gamma", gamma)
-        else:
-            self.gamma = gamma
-        alpha = check.check_alpha(alpha)
-        check.check_values(alpha, "alpha")
-        self.register_buffer("alpha", alpha)
-        self.reduction = check.check_reduction(reduction)
+        self.gamma = as_buffer(arguments.check_gamma(gamma, in_module=True))
+        self.register_buffer("alpha", arguments.check_alpha(alpha, in_module=True))
+        self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
-        self.label_smoothing = check.check_label_smoothing(label_smoothing)
+        self.label_smoothing = arguments.check_label_smoothing(label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.
@@ -316,28 +309,20 @@ class FocalLoss(nn.Module):
             Logits, floating point.
         target : Tensor
             Class indices of shape (), (N,) or (N, d1, ...), of an integer dtype, or
-            class probabilities of the shape of ``input``.
+            class probabilities of the shape of ``input``, of a floating-point dtype.
 
         Returns
         -------
-        Tensor of shape (), or one loss a row without a reduction
+        Tensor of shape (), or one loss per row for ``reduction="none"``
             The loss, of the dtype of ``input`` (float32 from half precision under
             autocast).
         """
         return focal_loss(
             input,
             target,
-            self.gamma,
-            self.alpha,
+            gamma=self.gamma,
+            alpha=self.alpha,
             reduction=self.reduction,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the settings for ``repr``."""
-        return (
-            f"gamma={check.describe(self.gamma)}, alpha={check.describe(self.alpha)}, "
-            f"reduction={self.reduction!r}, ignore_index={self.ignore_index}, "
-            f"label_smoothing={self.label_smoothing}"
         )

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gansampler.losses import _arguments as check
+from gansampler.losses import _arguments as arguments
 from gansampler.losses._class_weights import (
     check_class_counts,
     effective_number_weights,
 )
 from gansampler.losses._focal import focal_loss
+from gansampler.losses._module import LossModule
 
 __all__ = ["LDAMLoss"]
 
 
-class LDAMLoss(nn.Module):
+class LDAMLoss(LossModule):
     r"""Cross-entropy with a larger margin for a rarer class.
 
     Before the softmax, the logit of the true class :math:`y` is lowered by a margin
@@ -26,9 +27,9 @@ class LDAMLoss(nn.Module):
         \ell = -w_y \log \frac{e^{s (z_y - \Delta_y)}}
             {e^{s (z_y - \Delta_y)} + \sum_{c \ne y} e^{s z_c}} .
 
-    The weights :math:`w` are 1 until epoch ``reweight_epoch``, and from then on those
-    of the effective number of samples: with re-weighting from the start the features
-    would be learned worse.
+    The weights :math:`w` are 1 before epoch ``reweight_epoch``. From then on they are
+    those of the effective number of samples. Weights from the start would make the
+    network learn worse features.
 
     Parameters
     ----------
@@ -37,35 +38,35 @@ class LDAMLoss(nn.Module):
     max_margin : float, default=0.5
         Margin of the rarest class, at least 0, in units of the logits.
     scale : float, default=30.0
-        Factor of the logits, above 0. The default belongs to logits that are cosines,
-        in [-1, 1]: give the network a last layer of normalised features and weights,
-        or pass 1.0 for an ordinary linear layer.
+        Factor of the logits, above 0. The default is for logits that are cosines, in
+        [-1, 1], from a last layer with normalised features and weights. Pass 1.0 for an
+        ordinary linear layer.
     reweight_epoch : int, default=None
-        First epoch, counted from 0, in which the weights apply; None: never. The paper
-        takes it at 80 % of the training. Tell the loss the epoch by ``set_epoch``.
+        First epoch, counted from 0, with weights. None means never. The paper starts at
+        80 % of the training. Call ``set_epoch`` at the start of each epoch.
     beta : float, default=0.9999
-        Of the effective number of samples, in [0, 1).
+        Parameter of the effective number of samples, in [0, 1).
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
         As in :class:`FocalLoss`.
     ignore_index : int, default=-100
-        Class index of rows that do not count.
+        Class index of rows that are ignored.
 
     Attributes
     ----------
     margins : Tensor of shape (n_classes,)
-        The margins, a buffer.
+        The margins, a buffer of the module.
     alpha : Tensor of shape (n_classes,)
-        The weights in force, a buffer, so that a checkpoint holds them.
+        The current weights, a buffer of the module. A checkpoint includes them.
 
     Raises
     ------
     ValueError
-        If a class has no sample, or a parameter is out of its range.
+        If a class has no sample, or a parameter is out of range.
 
     See Also
     --------
-    ClassBalancedLoss : The weights alone, from the start.
-    LogitAdjustedLoss : Margins that follow the logarithm of the frequency.
+    ClassBalancedLoss : The same weights from the start, without margins.
+    LogitAdjustedLoss : Cross-entropy adjusted by the logarithm of the frequency.
 
     References
     ----------
@@ -103,8 +104,8 @@ class LDAMLoss(nn.Module):
     ) -> None:
         super().__init__()
         counts = check_class_counts(class_counts)
-        self.max_margin = check.check_non_negative(max_margin, "max_margin")
-        self.scale = check.check_positive(scale, "scale")
+        self.max_margin = arguments.check_number(max_margin, "max_margin")
+        self.scale = arguments.check_number(scale, "scale", positive=True)
         dtype = torch.get_default_dtype()
         margins = self.max_margin * (counts.min() / counts).pow(0.25)
         weights = effective_number_weights(counts, beta)
@@ -113,22 +114,20 @@ class LDAMLoss(nn.Module):
         self.register_buffer("_weights", weights.to(dtype), persistent=False)
         self.reweight_epoch = reweight_epoch
         self.beta = beta
-        self.reduction = check.check_reduction(reduction)
+        self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Apply the weights if ``epoch``, counted from 0, is one that has them.
+        """Set the weights of an epoch.
 
         Parameters
         ----------
         epoch : int
-            The epoch that begins.
+            The epoch that starts, counted from 0.
         """
-        if self.reweight_epoch is not None and epoch >= self.reweight_epoch:
-            self.alpha.copy_(self._weights)
-        else:
-            self.alpha.fill_(1)
+        weighted = self.reweight_epoch is not None and epoch >= self.reweight_epoch
+        self.alpha.copy_(self._weights if weighted else torch.ones_like(self.alpha))
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.
@@ -142,30 +141,26 @@ class LDAMLoss(nn.Module):
 
         Returns
         -------
-        Tensor of shape (), or of the shape of ``target`` without a reduction
+        Tensor of shape (), or of the shape of ``target`` for ``reduction="none"``
             The loss.
         """
-        check.check_input(input)
-        check.check_index_target(input, target, type(self).__name__)
+        arguments.check_input(input)
+        if not arguments.check_class_target(input, target):
+            raise ValueError(
+                f"{type(self).__name__} needs class indices, of an integer dtype. Got "
+                "class probabilities. Pass target.argmax(1)."
+            )
         axis = 0 if input.dim() == 1 else 1
-        check.check_n_classes(self.margins, input.shape[axis], "class_counts")
+        arguments.check_n_classes(self.margins, input.shape[axis], "class_counts")
         numbers = torch.arange(input.shape[axis], device=input.device)
         shape = (-1, *[1] * (input.dim() - axis - 1))
-        own = numbers.view(shape) == target.unsqueeze(axis)
+        is_true_class = numbers.view(shape) == target.unsqueeze(axis)
         margins = self.margins.to(input).view(shape)
         return focal_loss(
-            self.scale * (input - torch.where(own, margins, 0.0)),
+            self.scale * (input - torch.where(is_true_class, margins, 0.0)),
             target,
-            0.0,
-            self.alpha,
+            gamma=0.0,
+            alpha=self.alpha,
             reduction=self.reduction,
             ignore_index=self.ignore_index,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the settings for ``repr``."""
-        return (
-            f"max_margin={self.max_margin}, scale={self.scale}, "
-            f"reweight_epoch={self.reweight_epoch}, beta={self.beta}, "
-            f"reduction={self.reduction!r}, ignore_index={self.ignore_index}"
         )

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gansampler.losses import _arguments as check
+from gansampler.losses import _arguments as arguments
 from gansampler.losses._class_weights import check_class_counts
 from gansampler.losses._focal import focal_loss
+from gansampler.losses._module import LossModule
 
 __all__ = ["LogitAdjustedLoss"]
 
 
-class LogitAdjustedLoss(nn.Module):
-    r"""Cross-entropy of logits to which the log-frequencies are added.
+class LogitAdjustedLoss(LossModule):
+    r"""Cross-entropy of logits plus the logarithm of the class frequencies.
 
     With :math:`\pi_c = n_c / n` the share of class :math:`c` in the training data,
 
@@ -21,35 +22,35 @@ class LogitAdjustedLoss(nn.Module):
         \ell = -\log \frac{e^{z_y + \tau \log \pi_y}}
             {\sum_c e^{z_c + \tau \log \pi_c}} .
 
-    A network trained so gives logits for balanced classes: its argmax, with nothing
-    added at prediction time, minimises the balanced error (for ``tau=1``).
+    The trained network gives logits for balanced classes. For ``tau=1`` their argmax
+    minimises the balanced error, with nothing added at prediction time.
 
     Parameters
     ----------
     class_counts : sequence of int or Tensor, of shape (n_classes,)
         Number of training samples of each class, in the order of the logits.
     tau : float, default=1.0
-        Strength of the adjustment, at least 0. 0 is the plain cross-entropy.
+        Strength of the adjustment, at least 0. 0 gives the ordinary cross-entropy.
     reduction : {"mean", "sum", "none", "mean_positive"}, default="mean"
         As in :class:`FocalLoss`.
     ignore_index : int, default=-100
-        Class index of rows that do not count.
+        Class index of rows that are ignored.
     label_smoothing : float, default=0.0
-        In [0, 1], as in :class:`torch.nn.CrossEntropyLoss`.
+        Amount of label smoothing, in [0, 1], as in :class:`torch.nn.CrossEntropyLoss`.
 
     Attributes
     ----------
     adjustment : Tensor of shape (n_classes,)
-        ``tau`` times the log-frequencies, a buffer.
+        ``tau`` times the logarithm of the frequencies, a buffer of the module.
 
     Raises
     ------
     ValueError
-        If a class has no sample, or a parameter is out of its range.
+        If a class has no sample, or a parameter is out of range.
 
     See Also
     --------
-    LDAMLoss : Margins that follow the fourth root of the frequency.
+    LDAMLoss : Cross-entropy with margins from the fourth root of the frequency.
 
     References
     ----------
@@ -78,12 +79,12 @@ class LogitAdjustedLoss(nn.Module):
     ) -> None:
         super().__init__()
         counts = check_class_counts(class_counts)
-        self.tau = check.check_non_negative(tau, "tau")
+        self.tau = arguments.check_number(tau, "tau")
         adjustment = self.tau * (counts / counts.sum()).log()
         self.register_buffer("adjustment", adjustment.to(torch.get_default_dtype()))
-        self.reduction = check.check_reduction(reduction)
+        self.reduction = arguments.check_reduction(reduction)
         self.ignore_index = ignore_index
-        self.label_smoothing = check.check_label_smoothing(label_smoothing)
+        self.label_smoothing = arguments.check_label_smoothing(label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss.
@@ -98,27 +99,19 @@ class LogitAdjustedLoss(nn.Module):
 
         Returns
         -------
-        Tensor of shape (), or one loss a row without a reduction
+        Tensor of shape (), or one loss per row for ``reduction="none"``
             The loss.
         """
-        check.check_input(input)
-        check.check_class_target(input, target)
+        arguments.check_input(input)
+        arguments.check_class_target(input, target)
         axis = 0 if input.dim() == 1 else 1
-        check.check_n_classes(self.adjustment, input.shape[axis], "class_counts")
+        arguments.check_n_classes(self.adjustment, input.shape[axis], "class_counts")
         shape = (-1, *[1] * (input.dim() - axis - 1))
         return focal_loss(
             input + self.adjustment.to(input).view(shape),
             target,
-            0.0,
+            gamma=0.0,
             reduction=self.reduction,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the settings for ``repr``."""
-        return (
-            f"tau={self.tau}, reduction={self.reduction!r}, "
-            f"ignore_index={self.ignore_index}, "
-            f"label_smoothing={self.label_smoothing}"
         )

@@ -1,4 +1,4 @@
-"""What the metrics make of labels and scores: booleans and finite floats."""
+"""Checks of labels and scores, as booleans and finite floats."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ FloatArray = NDArray[np.float64]
 def check_binary(
     y_true: ArrayLike, y_pred: ArrayLike | None, pos_label: Any
 ) -> tuple[BoolArray, BoolArray | None, Any]:
-    """Return where truth and prediction are positive, and the positive label."""
+    """Return which true and predicted labels are positive, and the positive label."""
     given = [column_or_1d(y) for y in (y_true, y_pred) if y is not None]
     check_consistent_length(*given)
     labels = unique_labels(*given).tolist()
     if len(labels) > 2:
         raise ValueError(
-            f"The labels must be of two classes. Got {labels}. To hold one class "
-            "against the rest, pass booleans: y_true == label, y_pred == label."
+            f"The labels must be of two classes. Got {labels}. To compare one class "
+            "with the rest, pass booleans: y_true == label, y_pred == label."
         )
     if pos_label is None:
         if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
             raise ValueError(
-                "Which class is the positive one is clear only for labels 0 and 1, "
-                f"-1 and 1, or booleans. Got {labels}. Pass pos_label={labels[-1]!r} "
-                "or whichever is the class to be detected."
+                "`pos_label` may be left out only for labels 0 and 1, -1 and 1, or "
+                f"booleans. Got {labels}. Pass the class to be detected, e.g. "
+                f"pos_label={labels[-1]!r}."
             )
         pos_label = True if given[0].dtype == bool else 1
     elif len(labels) == 2 and pos_label not in labels:
@@ -40,34 +40,34 @@ def check_binary(
 
 
 def check_both_classes(is_positive: BoolArray, pos_label: Any) -> None:
-    """Raise unless there are cases of the positive class and of the other."""
-    check_any(is_positive, "positive", pos_label)
-    check_any(~is_positive, "negative", pos_label)
+    """Raise unless both classes have at least one case."""
+    check_has_cases(is_positive, "positive", pos_label)
+    check_has_cases(~is_positive, "negative", pos_label)
 
 
-def check_any(is_member: BoolArray, name: str, pos_label: Any) -> None:
-    """Raise if `y_true` has no case of the positive or the negative class."""
+def check_has_cases(is_member: BoolArray, name: str, pos_label: Any) -> None:
+    """Raise if `y_true` has no case of the class called `name`."""
     if not is_member.any():
         raise ValueError(
-            f"`y_true` must hold at least one {name} case. Got none in "
+            f"`y_true` must have at least one {name} case. Got none in "
             f"{len(is_member)} cases with pos_label={pos_label!r}. Check pos_label, or "
-            "split the data with stratification."
+            "stratify the split of the data."
         )
 
 
 def check_scores(y_score: ArrayLike, n_samples: int) -> FloatArray:
-    """Return one finite score a case."""
+    """Return one finite score per case."""
     scores = np.asarray(y_score, dtype=np.float64)
     if scores.shape != (n_samples,):
         raise ValueError(
-            "`y_score` must be one score a case, for the positive class: shape "
-            f"({n_samples},). Got {scores.shape}. Of predict_proba, pass that class's "
-            "column: proba[:, list(classifier.classes_).index(pos_label)]."
+            "`y_score` must have one score of the positive class per case: shape "
+            f"({n_samples},). Got {scores.shape}. From predict_proba, pass its column: "
+            "proba[:, list(classifier.classes_).index(pos_label)]."
         )
     if not np.isfinite(scores).all():
         n_bad = int((~np.isfinite(scores)).sum())
         raise ValueError(
             f"`y_score` must be finite. Got {n_bad} NaN or infinite of {n_samples}. "
-            "Leave those cases out, or mend the classifier that gave them."
+            "Leave those cases out, or correct the classifier."
         )
     return scores

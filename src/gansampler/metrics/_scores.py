@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sklearn.metrics import recall_score
 
-from gansampler.metrics._binary import check_any, check_binary
+from gansampler.metrics._binary import check_binary, check_has_cases
 
 __all__ = ["sensitivity_score", "specificity_score"]
 
@@ -13,7 +13,7 @@ __all__ = ["sensitivity_score", "specificity_score"]
 def sensitivity_score(
     y_true: ArrayLike, y_pred: ArrayLike, *, pos_label: Any = None
 ) -> float:
-    r"""Share of the positive cases that were found.
+    r"""Share of the positive cases that are called positive.
 
     .. math:: \text{sensitivity} = \frac{TP}{TP + FN}
 
@@ -22,37 +22,37 @@ def sensitivity_score(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        The true labels, of two classes.
+        True labels, of two classes.
 
     y_pred : array-like of shape (n_samples,)
-        The predicted labels.
+        Predicted labels.
 
     pos_label : int, float, bool or str, default=None
-        The label of the positive class: the one to be detected. `None` means 1 where
-        the labels are 0 and 1 or -1 and 1, and True where they are booleans; for
-        other labels it must be given.
+        Label of the positive class, the one to be detected. None means 1 for the
+        labels 0 and 1 or -1 and 1, and True for booleans. Other labels need
+        `pos_label`.
 
     Returns
     -------
     sensitivity : float
-        Between 0 and 1; 1 is best.
+        Between 0 and 1. 1 is best.
 
     Raises
     ------
     ValueError
         If there is no positive case in `y_true`, if there are more than two classes,
-        or if `pos_label` is not given and not clear.
+        or if the labels need `pos_label`.
 
     See Also
     --------
-    specificity_score : Share of the negative cases that were left alone.
-    clinical_report : Both, with intervals and more.
+    specificity_score : Share of the negative cases that are called negative.
+    clinical_report : Both with intervals, and other figures.
 
     Notes
     -----
-    The negative predictive value, :math:`TN / (TN + FN)`, is sometimes published
-    under this name. It says how far a negative answer can be trusted, is high
-    wherever positive cases are rare, and is no measure of how many were found.
+    The negative predictive value, :math:`TN / (TN + FN)`, is sometimes published under
+    this name. It is the share of the negative answers that are right. It is high
+    whenever positive cases are rare, and does not measure how many of them are found.
 
     .. versionadded:: 0.1
 
@@ -65,14 +65,14 @@ def sensitivity_score(
     0.5
     """
     is_positive, called_positive, pos_label = check_binary(y_true, y_pred, pos_label)
-    check_any(is_positive, "positive", pos_label)
+    check_has_cases(is_positive, "positive", pos_label)
     return float(recall_score(is_positive, called_positive))
 
 
 def specificity_score(
     y_true: ArrayLike, y_pred: ArrayLike, *, pos_label: Any = None
 ) -> float:
-    r"""Share of the negative cases that were left alone.
+    r"""Share of the negative cases that are called negative.
 
     .. math:: \text{specificity} = \frac{TN}{TN + FP}
 
@@ -81,31 +81,31 @@ def specificity_score(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        The true labels, of two classes.
+        True labels, of two classes.
 
     y_pred : array-like of shape (n_samples,)
-        The predicted labels.
+        Predicted labels.
 
     pos_label : int, float, bool or str, default=None
-        The label of the positive class: the one to be detected. `None` means 1 where
-        the labels are 0 and 1 or -1 and 1, and True where they are booleans; for
-        other labels it must be given.
+        Label of the positive class, the one to be detected. None means 1 for the
+        labels 0 and 1 or -1 and 1, and True for booleans. Other labels need
+        `pos_label`.
 
     Returns
     -------
     specificity : float
-        Between 0 and 1; 1 is best.
+        Between 0 and 1. 1 is best.
 
     Raises
     ------
     ValueError
         If there is no negative case in `y_true`, if there are more than two classes,
-        or if `pos_label` is not given and not clear.
+        or if the labels need `pos_label`.
 
     See Also
     --------
-    sensitivity_score : Share of the positive cases that were found.
-    clinical_report : Both, with intervals and more.
+    sensitivity_score : Share of the positive cases that are called positive.
+    clinical_report : Both with intervals, and other figures.
 
     Notes
     -----
@@ -120,5 +120,5 @@ def specificity_score(
     0.5
     """
     is_positive, called_positive, pos_label = check_binary(y_true, y_pred, pos_label)
-    check_any(~is_positive, "negative", pos_label)
+    check_has_cases(~is_positive, "negative", pos_label)
     return float(recall_score(is_positive, called_positive, pos_label=False))

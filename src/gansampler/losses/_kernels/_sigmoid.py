@@ -1,14 +1,14 @@
 """The focal loss of sigmoid logits and its gradient in one pass.
 
-Let u be the log-odds against the true label: minus the input for a positive, the input
-for a negative one. With q = sigmoid(u), the probability of the wrong label, and
-s = softplus(u), minus the log-probability of the true one::
+Let u be the log-odds against the true label: minus the input for a positive label, the
+input for a negative one. With q = sigmoid(u), the probability of the wrong label, and
+s = softplus(u), minus the log-probability of the true label::
 
     loss = q^gamma s        d loss / d u = q^gamma (q + gamma (1 - q) s)
 
 One exponential gives q, and s = max(u, 0) - log1p(-min(q, 1 - q)) has no cancellation
-at either end. The work is done chunk by chunk in place, so that all that is between
-stays in the caches.
+at either end. The work is done in place, block by block, so that the intermediate
+values stay in the caches.
 """
 
 import math
@@ -16,23 +16,32 @@ import math
 import torch
 from torch import Tensor
 
-from gansampler.losses._memory import chunk_numel, may_peek, with_large_pages
+from gansampler.losses._kernels._blocks import (
+    block_numel,
+    can_read,
+    with_large_pages,
+)
 
-__all__ = ["Pair", "sigmoid_kernel"]
+# Replaces an infinite s. The limit of (1 - q) s is 0.
+_LARGE = 1e30
 
-# Stands in for an infinite s, where (1 - q) s has the limit 0.
-_HUGE = 1e30
-
-# Buffers of a chunk's size, rounded up.
+# Number of buffers of the size of a block, rounded up.
 _N_BUFFERS = 8
 
 Pair = tuple[float | Tensor, float | Tensor]
 
 
 def _flat(tensor: Tensor, like: Tensor) -> Tensor:
-    """All elements in one dimension, in the order in which ``like`` lies in memory."""
+    """Return all elements in one dimension, in the memory order of ``like``."""
     order = sorted(range(like.dim()), key=like.stride, reverse=True)
     return tensor.permute(order).reshape(-1)
+
+
+def _pair(values: float | tuple[float, float] | Tensor, read: bool) -> Pair:
+    """Return the values for (negative, positive), as floats if they can be read."""
+    if isinstance(values, Tensor):
+        return tuple(values.tolist()) if read else (values[0], values[1])
+    return values if isinstance(values, tuple) else (values, values)
 
 
 def _term(
@@ -43,10 +52,10 @@ def _term(
     gamma: float | Tensor,
     rows: Tensor | None,
 ) -> Tensor:
-    """Return the weighted sum of the losses, or leave each one in ``rows``.
+    """Return the sum of the weighted losses, or write each loss into ``rows``.
 
-    ``slope`` receives the weighted derivative by ``u``; ``u`` and ``s`` are
-    overwritten.
+    The weighted derivative with respect to ``u`` is written into ``slope``. ``u`` and
+    ``s`` are overwritten.
     """
     q = torch.sigmoid(u, out=slope)
     torch.sub(q.new_ones(()), q, out=s)
@@ -62,8 +71,8 @@ def _term(
     else:
         loss = s.sum() if factor is None else torch.dot(s, factor)
     if focused:
-        if rows is not None or not may_peek(s) or not math.isfinite(loss.item()):
-            s.clamp_(max=_HUGE)
+        if rows is not None or not can_read(s) or not math.isfinite(loss.item()):
+            s.clamp_(max=_LARGE)
         s.addcmul_(q, s, value=-1)
         if isinstance(gamma, Tensor):
             slope.add_(s.mul_(gamma))
@@ -74,51 +83,49 @@ def _term(
     return loss
 
 
-def _hard_chunk(
+def _hard_block(
     z: Tensor,
     t: Tensor,
     gamma: float | Tensor,
     alpha: Pair | None,
-    scratch: Tensor,
+    buffers: Tensor,
     slope: Tensor,
     rows: Tensor | None,
 ) -> Tensor | None:
-    """Loss of targets that are all 0 or 1, by one term; None for any others.
+    """Return the loss for targets 0 and 1, or None if there are any others.
 
-    The gradient is left in ``slope``.
+    The gradient is written into ``slope``.
     """
-    u, s, weight, _ = scratch.unbind()
+    u, s, weight, _ = buffers.unbind()
     not_t = torch.sub(t.new_ones(()), t, out=u)
     if torch.dot(t, not_t).item() != 0:
         return None
-    # The sign of the derivative of u by the logit: -1 for a positive, else 1.
+    # The derivative of u with respect to the logit is -1 for a positive label, else 1.
     torch.sub(not_t, t, out=u).mul_(z)
-    if alpha is None:
-        loss = _term(u, s, slope, None, gamma, rows)
-    else:
+    if alpha is not None:
         torch.mul(t, alpha[1] - alpha[0], out=weight).add_(alpha[0])
-        loss = _term(u, s, slope, weight, gamma, rows)
+    loss = _term(u, s, slope, None if alpha is None else weight, gamma, rows)
     slope.addcmul_(slope, t, value=-2)
     return loss
 
 
-def _soft_chunk(
+def _soft_block(
     z: Tensor,
     t: Tensor,
     gamma: Pair,
     alpha: Pair | None,
-    scratch: Tensor,
+    buffers: Tensor,
     slope: Tensor,
     rows: Tensor | None,
 ) -> Tensor:
-    """Loss of any targets: both labels' terms, weighted by the target."""
-    u, s, weight, label_slope = scratch.unbind()
+    """Return the loss for any targets: the terms of both labels, weighted by them."""
+    u, s, weight, label_slope = buffers.unbind()
     slope.zero_()
     total = torch.zeros_like(z) if rows is None else rows.zero_()
     loss = torch.empty_like(z)
     for label, sign in ((1, -1), (0, 1)):
         torch.mul(t, -sign, out=weight).add_(1 - label)
-        # A label that the target excludes has no part, though its loss be infinite.
+        # A label of weight 0 has no part in the loss, even if its loss is infinite.
         torch.mul(z, sign, out=u).masked_fill_(weight == 0, 0)
         if alpha is not None:
             weight.mul_(alpha[label])
@@ -132,18 +139,17 @@ def sigmoid_kernel(
     target: Tensor,
     need_gradient: bool,
     *,
-    gamma: Pair,
-    alpha: Pair | None,
+    gamma: float | Tensor,
+    alpha: tuple[float, float] | Tensor | None,
     reduction: str,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the loss, and its gradient where asked for, in at least float32.
+    """Return loss and, if needed, gradient, in at least float32.
 
-    ``gamma`` and ``alpha`` are (negative, positive).
+    ``gamma``, if a tensor, and ``alpha`` are (negative, positive).
     """
     dtype = torch.promote_types(input.dtype, torch.float32)
-    if may_peek(input):
-        gamma = (float(gamma[0]), float(gamma[1]))
-        alpha = alpha and (float(alpha[0]), float(alpha[1]))
+    gammas = _pair(gamma, can_read(input))
+    alphas = None if alpha is None else _pair(alpha, can_read(input))
     gradient = None
     if need_gradient:
         gradient = with_large_pages(torch.empty_like(input, dtype=dtype))
@@ -158,20 +164,20 @@ def sigmoid_kernel(
     flat_input, flat_target = _flat(input, like), _flat(target, like)
     flat_gradient = None if gradient is None else _flat(gradient, like)
     flat_rows = None if rows is None else _flat(rows, like)
-    size = min(chunk_numel(input, _N_BUFFERS), input.numel())
+    size = min(block_numel(input, _N_BUFFERS), input.numel())
     scratch = torch.empty((5, size), dtype=dtype, device=input.device)
     sums = [scratch.new_zeros(())]
     for start in range(0, input.numel(), max(size, 1)):
-        part = slice(start, start + size)
-        z, t = flat_input[part].to(dtype), flat_target[part].to(dtype)
+        block = slice(start, start + size)
+        z, t = flat_input[block].to(dtype), flat_target[block].to(dtype)
         buffers = scratch[:4, : len(z)]
-        slope = scratch[4, : len(z)] if flat_gradient is None else flat_gradient[part]
-        row = None if flat_rows is None else flat_rows[part]
+        slope = scratch[4, : len(z)] if flat_gradient is None else flat_gradient[block]
+        row = None if flat_rows is None else flat_rows[block]
         loss = None
-        if may_peek(t) and gamma[0] == gamma[1]:
-            loss = _hard_chunk(z, t, gamma[0], alpha, buffers, slope, row)
+        if can_read(t) and gammas[0] == gammas[1]:
+            loss = _hard_block(z, t, gammas[0], alphas, buffers, slope, row)
         if loss is None:
-            loss = _soft_chunk(z, t, gamma, alpha, buffers, slope, row)
+            loss = _soft_block(z, t, gammas, alphas, buffers, slope, row)
         if row is None:
             sums.append(loss)
             if need_gradient and reduction != "sum":

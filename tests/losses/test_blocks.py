@@ -1,4 +1,4 @@
-"""However the work is cut and shared out, the result is the same."""
+"""Blocks and threads do not change the result."""
 
 import threading
 
@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gansampler.losses import _slabs, binary_focal_loss, focal_loss
-from gansampler.losses._slabs import Layout
+from gansampler.losses import binary_focal_loss, focal_loss
+from gansampler.losses._kernels import _blocks
+from gansampler.losses._kernels._blocks import Layout, block_numel
 
-# Few classes and many, side by side or not; one label.
+# Few classes and many, adjacent in memory or not; one label.
 SHAPES = [(90_000, 10), (3, 19, 200, 150), (9000, 70), (300_000,)]
 
 
@@ -36,7 +37,52 @@ def set_threads():
     torch.set_num_threads(before)
 
 
-class TestParts:
+class TestBlockNumel:
+    def test_is_at_most_an_eighth(self):
+        for numel in (10, 10**6, 10**8):
+            z = torch.empty(1).expand(numel)
+            assert block_numel(z, 8) <= max(numel // 8, 65536)
+
+    def test_uses_every_thread(self):
+        z = torch.empty(1).expand(10**9)
+        assert block_numel(z, 8) >= 32768 * torch.get_num_threads()
+
+
+class TestLargePages:
+    @pytest.mark.parametrize("n", [1, 1000, 5000, 100_000])
+    def test_do_not_change_the_result(self, monkeypatch, n):
+        z, t = torch.randn(n, 2), torch.rand(n, 2).round()
+        gradients = []
+        for bound in (1 << 40, 0):
+            monkeypatch.setattr(_blocks, "_MAPPED_BYTES", bound)
+            x = z.clone().requires_grad_()
+            (binary_focal_loss(x, t) + focal_loss(x, t[:, 0].long())).backward()
+            gradients.append(x.grad)
+        assert_close(*gradients, rtol=0, atol=0)
+
+    def test_only_whole_pages_within_the_tensor(self, monkeypatch):
+        calls = []
+
+        class Library:
+            @staticmethod
+            def madvise(start, length, advice):
+                calls.append((start.value, length.value, advice))
+
+        monkeypatch.setattr(_blocks.ctypes, "CDLL", lambda name: Library)
+        monkeypatch.setattr(_blocks.sys, "platform", "linux")
+        page = _blocks.mmap.PAGESIZE
+        big = torch.empty(_blocks._MAPPED_BYTES // 4 + 3)
+        small = torch.empty(10)
+        assert _blocks.with_large_pages(big) is big
+        assert _blocks.with_large_pages(small) is small
+        ((start, length, _),) = calls
+        assert start % page == length % page == 0
+        assert big.data_ptr() <= start < big.data_ptr() + page
+        end = big.data_ptr() + 4 * big.numel()
+        assert end - page < start + length <= end
+
+
+class TestBlocks:
     @pytest.mark.parametrize(
         "shape",
         [(7, 3), (1, 3), (5, 3, 4), (2, 3, 17, 5), (3, 40, 6), (0, 3), (2, 3, 0)],
@@ -49,16 +95,16 @@ class TestParts:
             z = z.movedim(1, -1).contiguous().movedim(-1, 1)
         layout = Layout(z)
         cube = layout.cube(z)
-        for part in layout.parts(numel):
-            cube[part] += 1
-            # One column is the least there can be.
-            assert cube[part].numel() <= max(numel, shape[1])
+        for block in layout.blocks(numel):
+            cube[block] += 1
+            # A block has at least one row with all its classes.
+            assert cube[block].numel() <= max(numel, shape[1])
         assert (cube == 1).all()
 
     def test_are_even(self):
         widths = [
-            part[2].stop - part[2].start
-            for part in Layout(torch.zeros(2, 3, 100)).parts(3 * 99)
+            block[2].stop - block[2].start
+            for block in Layout(torch.zeros(2, 3, 100)).blocks(3 * 99)
         ]
         assert widths == [50] * 4
 
@@ -96,15 +142,15 @@ class TestThreads:
 
 
 class TestRange:
-    """Logits too large for their exponentials are another slab's affair."""
+    """Logits out of range change the computation of the other blocks."""
 
     @pytest.mark.parametrize("shape", [(40, 3), (2, 3, 5, 4)], ids=str)
     @pytest.mark.parametrize("outlier", [40.0, -60.0, 300.0, -torch.inf])
     def test_outlier_changes_no_other_row(self, monkeypatch, shape, outlier):
-        monkeypatch.setattr(_slabs, "chunk_numel", lambda *sizes: 30)
+        monkeypatch.setattr(_blocks, "block_numel", lambda *sizes: 30)
         loss, z, target = case(shape)
         before = loss_and_gradient(loss, z, target, reduction="none")
-        # The second slab, in either layout.
+        # The second block, in either layout.
         row = (15,) if len(shape) == 2 else (0, 2, 3)
         at = (row[0], slice(None), *row[1:])
         z[at][target[row]] = outlier

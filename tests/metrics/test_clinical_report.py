@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
@@ -73,8 +74,9 @@ def test_a_higher_confidence_is_a_wider_interval(case):
             assert high < getattr(wide, field.name)[1]
 
 
-def test_interval_of_average_precision_is_a_bootstrap_within_classes(case):
-    y_true, y_score = case
+@pytest.mark.parametrize("n_decimals", [1, 8], ids=["ties", "no ties"])
+def test_interval_of_average_precision_is_a_bootstrap_within_classes(case, n_decimals):
+    y_true, y_score = case[0], case[1].round(n_decimals)
     report = clinical_report(y_true, y_score=y_score, n_bootstrap=1000, random_state=0)
     rng = np.random.default_rng(1)
     positive, negative = y_score[y_true == 1], y_score[y_true == 0]
@@ -100,6 +102,35 @@ def test_random_state_fixes_the_bootstrap_and_no_global_state_moves(case):
     assert interval(3) == interval(3) == interval(np.random.RandomState(3))
     assert len({interval(3), interval(4), interval(None), interval(None)}) == 4
     assert (np.random.get_state()[1] == before).all()
+
+
+def test_without_bootstrap(case):
+    report = clinical_report(case[0], y_score=case[1], n_bootstrap=0)
+    assert report.average_precision > 0
+    assert report.average_precision_interval is None
+    assert report.roc_auc_interval is not None
+    (line,) = (s for s in str(report).splitlines() if s.startswith("average precision"))
+    assert line.endswith(f"{report.average_precision:.3f}")
+    json.dumps(report.to_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_positive", [500, 50_000])
+def test_many_cases_take_seconds(n_positive):
+    rng = np.random.default_rng(0)
+    y_true = np.repeat([1, 0], [n_positive, 100_000 - n_positive])
+    y_score = rng.normal(size=100_000) + y_true
+    start = time.process_time()
+    report = clinical_report(y_true, y_score=y_score, threshold=0.5, random_state=0)
+    assert time.process_time() - start < 5
+    low, high = report.average_precision_interval
+    assert low < report.average_precision < high
+
+
+def test_equal_scores_have_no_information(case):
+    report = clinical_report(case[0], y_score=np.full(100, 0.3), **FEW)
+    assert report.roc_auc == 0.5
+    assert report.roc_auc_interval == (0, 1)
 
 
 def test_predictions_alone(case):
@@ -199,9 +230,10 @@ def test_table_shows_what_the_report_holds(case):
         (([0, 1], [0, 1]), {"threshold": 0.5}, "threshold=0.5 and `y_pred`"),
         (([0, 0], [0, 1]), {}, "at least one positive case"),
         (([1, 1], [0, 1]), {}, "at least one negative case"),
-        ((["b", "m"], ["b", "m"]), {}, "Pass pos_label='m'"),
+        ((["b", "m"], ["b", "m"]), {}, "e.g. pos_label='m'"),
         (([0, 1], [0, 1], [0.2]), {}, r"Got \(1,\)"),
         (([0, 1], [0, 1]), {"confidence_level": 1}, "Got 1. Pass"),
+        (([0, 1], [0, 1]), {"n_bootstrap": -1}, "an int >= 0. Got -1. Pass 0 for no"),
     ],
 )
 def test_errors(arguments, options, message):

@@ -1,48 +1,48 @@
 """The focal loss of class probabilities and its gradient in one pass.
 
-Every class has a term here. With the softmax p, the target's weights w = q alpha and
+Every class has a term. With the softmax p, the weights w = q alpha of the target q, and
 G_c = p_c d/dp_c of (1 - p_c)^gamma log p_c, for a row of logits z::
 
     loss        = -sum_c w_c (1 - p_c)^gamma log p_c
     G_c         = (1 - p_c)^gamma (1 - gamma h_c),  with h_c = p_c log p_c / (1 - p_c)
     d loss / d z_j = p_j sum_c w_c G_c - w_j G_j
 
-Only the class of the largest logit, k, can have p > 1/2, where 1 - p cancels. With o
-the sum of e_c = exp(z_c - z_k) over the other classes, 1 - p_k = o / (1 + o),
-h_k = -log1p(o) / o, and the gradient by z_k is p_k sum_{c != k} w_c G_c minus
-(1 - p_k) w_k G_k.
+Only the class k of the largest logit can have p > 1/2, where 1 - p cancels. With o the
+sum of e_c = exp(z_c - z_k) over the other classes, 1 - p_k = o / (1 + o),
+h_k = -log1p(o) / o, and the gradient with respect to z_k is p_k sum_{c != k} w_c G_c
+minus (1 - p_k) w_k G_k.
 """
 
 import torch
 from torch import Tensor
 
-from gansampler.losses._memory import may_peek
-from gansampler.losses._plain import soft_target
-from gansampler.losses._slabs import Layout, Part, run_slabs
+from gansampler.losses._kernels._blocks import Block, Layout, can_read, run_blocks
+from gansampler.losses._kernels._differentiable import to_probabilities
 
-__all__ = ["dense_kernel"]
+# Replaces an infinite -log p. The limit of p log p is 0.
+_LARGE = 1e30
 
-# Stands in for an infinite -log p, where p * log p has the limit 0.
-_HUGE = 1e30
-
-# Buffers of a slab's size.
+# Number of buffers of the size of a block.
 _N_BUFFERS = 8
 
 
-def _slab(
+def _loss(
     z: Tensor,
     w: Tensor,
     gamma: float | Tensor,
     log_p: Tensor,
     gradient: Tensor | None,
 ) -> Tensor:
-    """Return the loss of each row; put its gradient; overwrite ``w`` and ``log_p``."""
+    """Return the loss of each row and write the gradient.
+
+    ``w`` and ``log_p``, the buffer of log p, are overwritten.
+    """
     largest, k = z.max(1, keepdim=True)
     infinite = largest == torch.inf
     bounded = largest.clamp(max=torch.finfo(z.dtype).max)
     torch.sub(z, bounded, out=log_p)
-    if not may_peek(z) or bool(infinite.any()):
-        # A logit of +inf is the limit: all others are infinitely far below it.
+    if not can_read(z) or bool(infinite.any()):
+        # A logit of +inf has probability 1, all others 0.
         log_p.clamp_(max=0)
         log_p.masked_fill_(infinite & (log_p < 0), -torch.inf)
     p = log_p.exp().scatter_(1, k, 0)
@@ -53,14 +53,14 @@ def _slab(
     q_top = others * p_top
     p.mul_(p_top).scatter_(1, k, p_top)
 
-    # What the target excludes is no part of the loss, though it be infinite.
+    # A class of weight 0 has no part in the loss, even if its own loss is infinite.
     loss = (w * log_p).masked_fill_(w == 0, 0)
     if isinstance(gamma, Tensor) or gamma != 0:
         q = torch.sub(1, p).scatter_(1, k, q_top)
         factor = q.pow(gamma)
         loss.mul_(factor)
         w.mul_(factor)
-        h = log_p.clamp_(min=-_HUGE).mul_(p).div_(q)
+        h = log_p.clamp_(min=-_LARGE).mul_(p).div_(q)
         others.clamp_(min=torch.finfo(z.dtype).tiny)
         h.scatter_(1, k, others.log1p().div_(others).neg_())
         w.mul_(h.mul_(gamma).neg_().add_(1))
@@ -74,7 +74,7 @@ def _slab(
     return loss
 
 
-def dense_kernel(
+def class_probability_kernel(
     input: Tensor,
     target: Tensor,
     need_gradient: bool,
@@ -87,8 +87,8 @@ def dense_kernel(
 ) -> tuple[Tensor, Tensor | None]:
     """Return loss and gradient for class probabilities or smoothed class indices.
 
-    They are in at least float32. ``weight`` is one weight a row, ``scale`` what the sum
-    is multiplied by; None gives the loss of each row.
+    They are in at least float32. ``weight`` has one weight per row. ``scale`` is the
+    factor of the sum of the losses. None returns the loss of each row.
     """
     layout = Layout(input)
     soft = target.is_floating_point()
@@ -97,22 +97,22 @@ def dense_kernel(
     if isinstance(gamma, Tensor):
         gamma = gamma.view(1, -1, 1)
 
-    def slab(z: Tensor, part: Part, gradient: Tensor | None) -> Tensor:
-        y = targets[part]
-        w = layout.workspace(z, None)
-        w.copy_(soft_target(y if soft else y.squeeze(1), z, label_smoothing))
+    def compute_block(z: Tensor, block: Block, gradient: Tensor | None) -> Tensor:
+        y = targets[block]
+        w = layout.buffer(z, None)
+        w.copy_(to_probabilities(y if soft else y.squeeze(1), z, label_smoothing))
         if alpha is not None:
             w.mul_(alpha.view(1, -1, 1))
-        loss = _slab(z, w, gamma, layout.workspace(z, None), gradient)
+        loss = _loss(z, w, gamma, layout.buffer(z, None), gradient)
         if weights is not None:
-            loss.mul_(weights[part])
-            # What does not count is nothing, even where its logits are not finite.
-            absent = weights[part] == 0
+            loss.mul_(weights[block])
+            # A row of weight 0 has the loss 0, even if its logits are not finite.
+            absent = weights[block] == 0
             loss.masked_fill_(absent, 0)
             if gradient is not None:
-                gradient.mul_(weights[part]).masked_fill_(absent, 0)
+                gradient.mul_(weights[block]).masked_fill_(absent, 0)
         if gradient is not None and scale is not None:
             gradient.mul_(scale)
         return loss
 
-    return run_slabs(input, layout, slab, _N_BUFFERS, need_gradient, scale)
+    return run_blocks(input, layout, compute_block, _N_BUFFERS, need_gradient, scale)
