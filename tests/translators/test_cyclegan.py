@@ -12,15 +12,21 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler import CycleGAN, Trainer
+from gansampler import CycleGAN
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence
-from gansampler.translators._cyclegan_task import CycleGANTask
 
 
 def tiny(**params):
     defaults = {"ngf": 4, "ndf": 4, "n_blocks": 1, "n_epochs": 1, "batch_size": 4}
     return CycleGAN(**{**defaults, "random_state": 0, **params})
+
+
+def make_task(model, source, target):
+    """Build the networks and the task as `fit` does."""
+    model.sample_shape_, model.scalers_ = source.sample_shape, None
+    torch.manual_seed(0)
+    return model._prepare(source, target)
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +128,8 @@ def test_feature_rows_move_to_the_target_distribution():
 def test_step_equals_the_textbook_step(domains, n):
     """One batched step against six generator and four discriminator passes."""
     model = tiny(lambda_cycle=7.0, lambda_identity=0.5)
-    model.trainer = Trainer(accelerator="cpu", precision="32-true")
     source, target = (ImageSequence(domain) for domain in domains)
-    model.sample_shape_, model.scalers_ = (16, 16, 3), None
-    torch.manual_seed(0)
-    model._build_networks()
+    task = make_task(model, source, target)
     nets = {
         name: copy.deepcopy(getattr(model, f"{name}_"))
         for name in (
@@ -136,7 +139,6 @@ def test_step_equals_the_textbook_step(domains, n):
             "discriminator_t",
         )
     }
-    task = CycleGANTask(model, source, target, 0, 0)
     batch = source.batch(range(n)), target.batch(range(n))
     losses = task.training_step(batch)
 
@@ -188,12 +190,7 @@ def test_learning_rate_is_constant_then_falls_linearly_to_zero(domains):
 
 
 def test_an_epoch_shows_each_image_of_the_larger_domain_once(domains):
-    model = tiny(batch_size=3)
-    model.sample_shape_, model.scalers_ = (16, 16, 3), None
-    model._build_networks()
-    source, target = (ImageSequence(domain) for domain in domains)
-    task = CycleGANTask(model, source, target, 0, 0)
-    task._flip = lambda batch: batch
+    task = make_task(tiny(batch_size=3), *map(ImageSequence, domains))
     batches = list(task.batches(1))
     assert task.n_batches == len(batches) == 4
     assert [len(s) for s, _ in batches] == [len(t) for _, t in batches] == [3, 3, 3, 1]
@@ -208,12 +205,13 @@ def test_an_epoch_shows_each_image_of_the_larger_domain_once(domains):
 
 
 @pytest.mark.parametrize("vertical", [False, True])
-def test_flips_are_the_ones_asked_for(domains, vertical):
-    model = tiny(vertical_flip=vertical)
-    model.sample_shape_, model.scalers_ = (16, 16, 3), None
-    model._build_networks()
+@pytest.mark.parametrize("horizontal", [False, True])
+def test_images_are_flipped_only_if_asked_for(domains, horizontal, vertical):
+    """Without the parameters there are no flips."""
+    asked = {"horizontal_flip": horizontal, "vertical_flip": vertical}
+    model = tiny(**{name: True for name, value in asked.items() if value})
     source = ImageSequence(domains[0])
-    task = CycleGANTask(model, source, source, 0, 0)
+    task = make_task(model, source, source)
     images = source.batch(range(len(source)))
     versions = {(v, h): images.flip([2] * v + [3] * h) for v in (0, 1) for h in (0, 1)}
     seen = set()
@@ -227,8 +225,7 @@ def test_flips_are_the_ones_asked_for(domains, vertical):
                 if (version == image).flatten(1).all(1).any()
             )
             seen.add(found)
-    expected = set(versions) if vertical else {(0, 0), (0, 1)}
-    assert seen == expected
+    assert seen == {(v, h) for v in {0, int(vertical)} for h in {0, int(horizontal)}}
 
 
 def test_same_seed_same_bytes_and_global_generators_untouched(domains):
