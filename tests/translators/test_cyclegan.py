@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from gansampler import CycleGAN
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence
+from gansampler.networks import ResNetGenerator
 
 
 def tiny(**params):
@@ -77,7 +78,45 @@ def one_convolution(n_channels):
     return nn.Sequential(nn.Conv2d(n_channels, n_channels, 3, padding=1), nn.Tanh())
 
 
-@pytest.mark.parametrize("generator", ["resnet", "unet", one_convolution])
+class CoarseGenerator(nn.Module):
+    """Needs sides of a multiple of 32."""
+
+    size_multiple = 32
+
+    def __init__(self, n_channels):
+        super().__init__()
+        self.layer = nn.Conv2d(n_channels, n_channels, 1)
+
+    def forward(self, input):
+        n, c, h, w = input.shape
+        blocks = input.view(n, c, h // 32, 32, w // 32, 32)
+        return torch.tanh(self.layer(blocks.reshape(input.shape)))
+
+
+class ExtendedResNet(ResNetGenerator):
+    """A user's generator with a layer of its own after those of the ResNet."""
+
+    def __init__(self, n_channels):
+        super().__init__(n_channels, ngf=4, n_blocks=1)
+        self.extra = nn.Conv2d(n_channels, n_channels, 1)
+
+    def forward(self, input):
+        return torch.tanh(self.extra(super().forward(input)))
+
+
+def batch_normalised(n_channels):
+    return nn.Sequential(
+        nn.Conv2d(n_channels, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, n_channels, 3, padding=1),
+        nn.Tanh(),
+    )
+
+
+@pytest.mark.parametrize(
+    "generator", ["resnet", "unet", one_convolution, CoarseGenerator, ExtendedResNet]
+)
 @pytest.mark.parametrize("shape", [(8, 8, 3), (17, 23, 1), (9, 33, 4), (40, 16, 2)])
 def test_any_size_and_number_of_channels(generator, shape):
     X = np.random.default_rng(0).random((5, *shape)).astype(np.float32)
@@ -124,10 +163,11 @@ def test_feature_rows_move_to_the_target_distribution():
     assert np.corrcoef(translated.T)[0, 1] < -0.5
 
 
+@pytest.mark.parametrize("generator", ["resnet", "unet", batch_normalised])
 @pytest.mark.parametrize("n", [1, 4])
-def test_step_equals_the_textbook_step(domains, n):
-    """One batched step against six generator and four discriminator passes."""
-    model = tiny(lambda_cycle=7.0, lambda_identity=0.5)
+def test_step_equals_the_textbook_step(domains, n, generator):
+    """The batched step against six generator and four discriminator passes."""
+    model = tiny(generator=generator, lambda_cycle=7.0, lambda_identity=0.5)
     source, target = (ImageSequence(domain) for domain in domains)
     task = make_task(model, source, target)
     nets = {
@@ -261,6 +301,11 @@ def test_save_and_load_give_the_same_bytes(fitted, domains, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_parameters_that_are_no_functions_need_not_be_passed_to_load(fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    assert CycleGAN.load(tmp_path / "m", generator=None).generator == "resnet"
+
+
 def test_feature_translator_survives_saving(tmp_path):
     rows = np.random.default_rng(0).normal(5, 3, (20, 4))
     model = tiny().fit(rows, rows + 1)
@@ -341,6 +386,15 @@ def test_pickle_deepcopy_clone(fitted, domains):
     with pytest.raises(NotFittedError):
         clone(fitted).translate(domains[0])
     assert "CycleGAN" in fitted._repr_html_()
+
+
+def test_a_subclass_of_the_resnet_translates_bytes_as_it_translates_floats(domains):
+    model = tiny(generator=ExtendedResNet).fit(*domains)
+    floats = model.translate((domains[0] / 255).astype(np.float32))
+    # Half precision differs by a few of the 255 steps.
+    difference = np.abs(model.translate(domains[0]) - 255 * floats)
+    assert difference.max() < 6
+    assert difference.mean() < 1
 
 
 def test_translate_refuses_other_shapes(fitted, domains):
