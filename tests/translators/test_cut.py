@@ -207,7 +207,7 @@ def test_the_pool_is_used(domains):
     task = make_task(tiny(pool_size=3), *domains)
     batch = next(task.batches(1))
     task.training_step(batch)
-    assert task.pools["discriminator_t"].n_held == 3
+    assert task.pools["discriminator_t"].n_stored == 3
     assert model.history_[0]["n_steps"] == 3
 
 

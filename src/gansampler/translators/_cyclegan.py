@@ -55,7 +55,8 @@ class CycleGAN(AdversarialTranslator):
         blocks; ``"unet"`` is that of the published code of [2]_. A callable takes the
         number of channels and returns a Module that maps NCHW images in [-1, 1] to
         images of the same shape. The module may have an integer ``size_multiple``.
-        Feature rows use a fully connected generator unless a callable is given.
+        Batch normalisation is possible, but a step then takes more passes. Feature
+        rows use a fully connected generator unless a callable is given.
     lambda_cycle : float, default=10.0
         Weight of the cycle loss.
     lambda_identity : float, default=1.0
