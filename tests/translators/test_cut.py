@@ -142,9 +142,9 @@ def test_step_equals_the_plain_step(domains, fast, flips, n):
         for side in (16, 8, 4, 4, 4)
     ]
 
-    def nce(made, real, flipped):
+    def nce(fake, real, flipped):
         terms = []
-        queries, keys = (features_of(generator, x) for x in (made, real))
+        queries, keys = (features_of(generator, x) for x in (fake, real))
         for head, q, k, at in zip(projection.heads, queries, keys, places, strict=True):
             q = q.flip(3) if flipped else q
             q, k = (head(x.flatten(2)[:, :, at].transpose(1, 2)) for x in (q, k))
@@ -177,8 +177,8 @@ def test_step_equals_the_plain_step(domains, fast, flips, n):
         scale = max(gradient.abs().max() for gradient in gradients).item()
         assert scale > 0
         ours = [parameter.grad for parameter in getattr(model, name).parameters()]
-        for gradient, own in zip(gradients, ours, strict=True):
-            torch.testing.assert_close(own, gradient, rtol=1e-9, atol=1e-9 * scale)
+        for gradient, actual in zip(gradients, ours, strict=True):
+            torch.testing.assert_close(actual, gradient, rtol=1e-9, atol=1e-9 * scale)
 
 
 def test_places_are_distinct_and_at_most_256(domains):

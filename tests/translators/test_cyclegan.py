@@ -94,7 +94,7 @@ class CoarseGenerator(nn.Module):
 
 
 class ExtendedResNet(ResNetGenerator):
-    """A user's generator with a layer of its own after those of the ResNet."""
+    """A user's generator with one more layer after those of the ResNet."""
 
     def __init__(self, n_channels):
         super().__init__(n_channels, ngf=4, n_blocks=1)

@@ -25,7 +25,7 @@ __all__ = ["AdversarialSettings", "AdversarialTask"]
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialSettings:
-    """What :class:`AdversarialTask` needs to know of the translator's parameters."""
+    """Learning rate, size of the pools, and seeds of an :class:`AdversarialTask`."""
 
     lr: float
     betas: tuple[float, float]
@@ -39,8 +39,8 @@ class AdversarialSettings:
 class AdversarialTask(TranslationTask):
     r"""Base of the tasks with generators and discriminators, trained in turn.
 
-    A subclass writes :meth:`training_step` of the methods here. The adversarial losses
-    are those of least squares: with the scores :math:`D(\cdot)` of a discriminator,
+    A subclass writes :meth:`training_step`, with the methods below. The adversarial
+    losses are least-squares losses: with the scores :math:`D(\cdot)` of a discriminator,
     the generator minimises :math:`\mathbb{E}[(D(\text{fake}) - 1)^2]`, and the
     discriminator :math:`\frac{1}{2}\mathbb{E}[(D(\text{real}) - 1)^2] +
     \frac{1}{2}\mathbb{E}[D(\text{fake})^2]`.
