@@ -40,9 +40,10 @@ class AdversarialTask(TranslationTask):
     r"""Base of the tasks with generators and discriminators, trained in turn.
 
     A subclass writes :meth:`training_step`, with the methods below. The adversarial
-    losses are least-squares losses: with the scores :math:`D(\cdot)` of a discriminator,
-    the generator minimises :math:`\mathbb{E}[(D(\text{fake}) - 1)^2]`, and the
-    discriminator :math:`\frac{1}{2}\mathbb{E}[(D(\text{real}) - 1)^2] +
+    losses are least-squares losses. With the scores :math:`D(\cdot)` of a
+    discriminator, the generator minimises
+    :math:`\mathbb{E}[(D(\text{fake}) - 1)^2]`, and the discriminator
+    :math:`\frac{1}{2}\mathbb{E}[(D(\text{real}) - 1)^2] +
     \frac{1}{2}\mathbb{E}[D(\text{fake})^2]`.
 
     Parameters

@@ -231,17 +231,17 @@ class CycleGANTask(AdversarialTask):
         return fake_source, fake_target, losses
 
     def _generate(self, name: str, *batches: torch.Tensor) -> list[torch.Tensor]:
-        """Return the output of a generator for each batch, in the dtype of the images.
+        """Return the output of a generator for equally large batches, in their dtype.
 
         A generator that treats each image separately gets all of them in one pass,
         which is faster and gives the same result.
         """
         generator = self.modules[name]
-        if len(batches) == 1 or has_batch_statistics(generator):
+        if has_batch_statistics(generator):
             outputs = [generator(batch) for batch in batches]
         else:
-            n_images = [len(batch) for batch in batches]
-            outputs = list(generator(torch.cat(batches)).split(n_images))
+            output, n = generator(torch.cat(batches)), len(batches[0])
+            outputs = [output[i * n : (i + 1) * n] for i in range(len(batches))]
         for batch, output in zip(batches, outputs, strict=True):
             if output.shape != batch.shape:
                 raise ValueError(
