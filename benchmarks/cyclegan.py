@@ -1,16 +1,16 @@
-"""Training steps and generation against the textbook's, both sides in one run.
+"""Training steps and generation, compared with a textbook implementation.
 
     python benchmarks/cyclegan.py [--device cpu] [--threads 2] [--steps 8] [--json F]
 
-The textbook's step is the one of the tutorials: six generator passes and four passes of
-the discriminators over their own batches, one at a time, in float32, with Adam as it
-comes, and gradients for the discriminators that the generators' loss throws away. Its
-networks are ours, weight for weight, in torch's plain layers. It takes turns with ours
-step by step, so that whatever else the machine does falls on both. Times are medians.
+The textbook's step is that of the tutorials: six generator passes and four
+discriminator passes, one after the other, in float32, with torch's default Adam. The
+generators' loss computes gradients for the discriminators, which are not needed. The
+networks have the same weights as ours, in torch's own layers. The two take turns step
+by step, so that other load on the machine affects both. Times are medians.
 
-Generation is compared with a loop over single images in float32, without gradients.
-The share of the rate that large bfloat16 matrices reach on the same device says how
-much there is left to gain; 8-bit integers, where "auto" takes them, can exceed it.
+Generation is compared with a loop over single images in float32, without gradients. The
+share of the rate of large bfloat16 matrix products on the same device shows how much
+could still be gained.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from gansampler.networks._layers import (
     UpsampledConv2d,
 )
 from gansampler.training import Callback, TrainingTask
-from gansampler.translators._pool import ImagePool
+from gansampler.translators import ImagePool
 
 LAMBDA_CYCLE, LAMBDA_IDENTITY = 10.0, 1.0
 CASES = {
@@ -48,7 +48,7 @@ WARM_UP = 2
 
 
 def in_plain_layers(network: nn.Module) -> nn.Module:
-    """Return a copy of a network in torch's own layers and its default layout."""
+    """Return a copy of a network with torch's own layers and default memory layout."""
     layers: nn.Module = copy.deepcopy(network.get_submodule("layers"))
     for name, layer in list(layers.named_modules()):
         if isinstance(layer, UpsampledConv2d | RowwiseConv2d):
@@ -77,14 +77,14 @@ def in_plain_layers(network: nn.Module) -> nn.Module:
 
 
 def check_same(network: nn.Module, plain: nn.Module) -> None:
-    """Make sure that both sides compute the same."""
+    """Check that both networks compute the same."""
     images = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(network(images), plain(images), rtol=0, atol=1e-4)
 
 
 class TextbookStep:
-    """CycleGAN's step as the tutorials write it."""
+    """The training step of CycleGAN as in the tutorials."""
 
     def __init__(self, networks: dict[str, nn.Module], device: torch.device) -> None:
         nets = {}
@@ -122,14 +122,15 @@ class TextbookStep:
         self.opt_g.step()
 
         self.opt_d.zero_grad()
-        for judge, real, fake, pool in (
+        for discriminator, real, fake, pool in (
             (self.d_s, s, fake_s, self.pool_s),
             (self.d_t, t, fake_t, self.pool_t),
         ):
-            on_real, on_fake = judge(real), judge(pool.query(fake.detach()))
-            judged = F.mse_loss(on_real, torch.ones_like(on_real))
-            judged = judged + F.mse_loss(on_fake, torch.zeros_like(on_fake))
-            (0.5 * judged).backward()
+            on_real = discriminator(real)
+            on_fake = discriminator(pool.query(fake.detach()))
+            loss = F.mse_loss(on_real, torch.ones_like(on_real))
+            loss = loss + F.mse_loss(on_fake, torch.zeros_like(on_fake))
+            (0.5 * loss).backward()
         self.opt_d.step()
 
 
@@ -142,18 +143,18 @@ class TakeTurns(Callback):
         self.textbook: list[float] = []
 
     def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
-        """Build the other side from the same networks."""
+        """Build the textbook step with the same weights."""
         self.device = task.device
         self.step = TextbookStep(task.modules, task.device)
         self.tensors = [tensor.to(task.device) for tensor in self.batch]
         self.start = self._now()
 
     def on_step_end(self, task: TrainingTask, epoch: int, step: int) -> None:
-        """Take the time of ours, then of the textbook's."""
+        """Measure our step, then the textbook's."""
         now = self._now()
         self.ours.append(now - self.start)
         if step == 1:
-            # The first step is one of warming up, and is not timed.
+            # The first step is not part of the result.
             with FlopCounterMode(display=False) as counter:
                 task.training_step(tuple(self.tensors))
             self.flops = counter.get_total_flops()
@@ -169,7 +170,7 @@ class TakeTurns(Callback):
 
 
 def random_images(n: int, side: int) -> np.ndarray:
-    """Noise: the arithmetic does not care what it is done on."""
+    """Return noise; the time does not depend on the values."""
     rng = np.random.default_rng(n)
     return rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
@@ -177,7 +178,7 @@ def random_images(n: int, side: int) -> np.ndarray:
 def compare_steps(
     side: int, ngf: int, batch_size: int, precision: str, device: str, n_steps: int
 ) -> dict[str, Any]:
-    """Return median seconds a step, ours and the textbook's, of one setting."""
+    """Return the median seconds per step, ours and the textbook's."""
     n = batch_size * (n_steps + WARM_UP)
     source, target = random_images(n, side), random_images(n, side)
     as_batch = [
@@ -215,7 +216,7 @@ def compare_steps(
 def compare_generation(
     side: int, ngf: int, device: str, n_images: int
 ) -> dict[str, Any]:
-    """Return images a second of ``translate`` and of a loop over single images."""
+    """Return the images per second of ``translate`` and of a loop over images."""
     images = random_images(n_images, side)
     model = CycleGAN(
         ngf=ngf, n_epochs=0, trainer=Trainer(accelerator=device), random_state=0
@@ -246,7 +247,7 @@ def compare_generation(
 
 
 def matrix_rate(device: str) -> float:
-    """Return how many operations a second large bfloat16 matrices take."""
+    """Return the operations per second of large bfloat16 matrix products."""
     n = 8192 if device == "cuda" else 2048
     a = torch.randn(n, n, device=device, dtype=torch.bfloat16)
     times = []
@@ -275,7 +276,7 @@ def main() -> None:
         "steps": [],
         "generation": [],
     }
-    print(f"large bfloat16 matrices: {rate / 1e12:.2f} TFLOP/s")
+    print(f"large bfloat16 matrix products: {rate / 1e12:.2f} TFLOP/s")
     for side, ngf, batch_size in CASES[args.device]:
         for precision in ("auto", "32-true"):
             row = compare_steps(

@@ -1,14 +1,14 @@
-"""A training step of each translator: its time and its memory, all in one run.
+"""Time and memory of a training step of each translator.
 
     python benchmarks/translators.py [--device cpu] [--steps 5] [--json F]
 
 CycleGAN, CUT and FastCUT train the same networks, of 64 or 32 filters, on the same
-batches, and take turns step by step, so that whatever else the machine does falls on
-all of them. Times are medians. Memory is the peak of a process of its own that takes
-two steps, less what it held before it built its networks: as Linux tells it, or, on a
-GPU, of what torch has allocated. Weights, gradients and Adam's moments are part of it.
+batches. They take turns step by step, so that other load on the machine affects all of
+them. Times are medians. Memory is the peak of a separate process that takes two steps,
+without what it used before it built its networks: as reported by Linux, or, on a GPU,
+as allocated by torch. It includes weights, gradients and Adam's moments.
 
-Quality is not measured here: steps of different methods are worth differently much.
+Quality is not measured here. Steps of different methods are not worth the same.
 """
 
 import argparse
@@ -27,8 +27,6 @@ import torch
 from gansampler import CUT, CycleGAN
 from gansampler.images import ImageSequence
 from gansampler.translators import TranslationTask
-from gansampler.translators._cut_task import CUTTask
-from gansampler.translators._cyclegan_task import CycleGANTask
 
 # (side, ngf, batch size)
 CASES = {
@@ -40,7 +38,7 @@ WARM_UP = 1
 
 
 def random_images(n: int, side: int) -> np.ndarray:
-    """Noise: the arithmetic does not care what it is done on."""
+    """Return noise; the time does not depend on the values."""
     rng = np.random.default_rng(n)
     return rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
@@ -58,12 +56,10 @@ def make_task(
         else CUT(fast=name == "FastCUT", **settings)
     )
     model.sample_shape_, model.scalers_ = images.sample_shape, None
-    model._build_networks()
-    for network in model._networks:
-        getattr(model, f"{network}_").to(device).train()
-    if isinstance(model, CycleGAN):
-        return CycleGANTask(model, images, images, 0, 0)
-    return CUTTask(model, images, images, 0, 0, 0)
+    task = model._prepare(images, images)
+    for network in task.modules.values():
+        network.to(device).train()
+    return task
 
 
 def step(task: TranslationTask, batch: torch.Tensor, precision: str) -> float:
@@ -83,7 +79,7 @@ def _now(device: torch.device) -> float:
 
 
 def make_batch(side: int, batch_size: int, device: str) -> torch.Tensor:
-    """Return a batch as networks take it."""
+    """Return a batch for the networks."""
     images = ImageSequence(random_images(batch_size, side))
     return images.batch(np.arange(batch_size)).to(device)
 
@@ -91,7 +87,7 @@ def make_batch(side: int, batch_size: int, device: str) -> torch.Tensor:
 def compare_times(
     case: tuple[int, int, int], precision: str, device: str, n_steps: int
 ) -> dict[str, float]:
-    """Return the median seconds a step of each translator."""
+    """Return the median seconds per step of each translator."""
     side, ngf, batch_size = case
     tasks = {name: make_task(name, side, ngf, batch_size, device) for name in NAMES}
     batch = make_batch(side, batch_size, device)
@@ -105,7 +101,7 @@ def compare_times(
 def measure_memory(
     name: str, case: tuple[int, int, int], precision: str, device: str
 ) -> int:
-    """Return the bytes at the peak of two steps; for a process of its own."""
+    """Return the peak memory of two steps in bytes; call it in a new process."""
     side, ngf, batch_size = case
     batch = make_batch(side, batch_size, device)
     before = _reset_peak(device)
@@ -116,7 +112,7 @@ def measure_memory(
 
 
 def _reset_peak(device: str) -> int:
-    """Let the peak begin with what is held now, and return that."""
+    """Start a new measurement of the peak; return the memory that is used now."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
@@ -134,11 +130,11 @@ def _peak_bytes(device: str) -> int:
 def memory_in_a_child(
     name: str, case: tuple[int, int, int], precision: str, device: str
 ) -> int:
-    """Call :func:`measure_memory` in a fresh process."""
+    """Call :func:`measure_memory` in a new process."""
     asked = json.dumps([name, case, precision, device])
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    # Each large tensor by itself, and given back when it is freed: the peak is then
-    # that of the tensors, not that of an allocator's habits.
+    # Memory of large tensors is returned when they are freed. The peak is then that of
+    # the tensors, and does not depend on the allocator's caches.
     allocator = {"MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
     done = subprocess.run(
         [sys.executable, __file__, "--child", asked],

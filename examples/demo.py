@@ -49,6 +49,7 @@ def main() -> None:
         lr=3e-4,
         lambda_cycle=2.0,
         lambda_identity=0.0,
+        horizontal_flip=True,
         vertical_flip=True,
         trainer=Trainer(max_time=TRANSLATOR_SECONDS),
     )

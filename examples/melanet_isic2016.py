@@ -78,6 +78,7 @@ def build(arguments: argparse.Namespace, weights: str | None) -> Pipeline:
         lr=3e-4,
         lambda_cycle=2.0,
         lambda_identity=0.0,
+        horizontal_flip=True,
         vertical_flip=True,
         trainer=Trainer(max_time=arguments.max_time),
     )

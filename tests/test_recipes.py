@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from torch import nn
 
 from gansampler import Trainer, make_melanet
 from gansampler.recipes import one_for_each_majority_image
@@ -18,6 +19,10 @@ def test_published_settings():
         "ganoversampler__translator__generator": "unet",
         "ganoversampler__translator__ngf": 32,
         "ganoversampler__translator__ndf": 64,
+        "ganoversampler__translator__n_layers": 4,
+        "ganoversampler__translator__pool_size": 0,
+        "ganoversampler__translator__horizontal_flip": True,
+        "ganoversampler__translator__vertical_flip": False,
         "ganoversampler__translator__n_epochs": 100,
         "ganoversampler__translator__batch_size": 1,
         "ganoversampler__translator__lr": 2e-4,
@@ -37,6 +42,18 @@ def test_published_settings():
         "transferclassifier__class_weight": "balanced",
     }
     assert {name: params[name] for name in expected} == expected
+
+
+def test_the_discriminator_has_four_strided_layers():
+    translator = make_melanet().get_params()["ganoversampler__translator"]
+    translator.sample_shape_ = (256, 256, 3)
+    layers = translator._set_networks()["discriminator_t"].layers
+    widths = [
+        layer.out_channels
+        for layer in layers
+        if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)
+    ]
+    assert widths == [64, 128, 256, 512]
 
 
 def test_one_synthetic_image_for_each_majority_image():

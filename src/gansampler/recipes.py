@@ -21,19 +21,19 @@ __all__ = ["make_melanet", "one_for_each_majority_image"]
 
 
 def one_for_each_majority_image(y: np.ndarray) -> dict:
-    """Ask for as many new minority images as there are majority images.
+    """Return a sampling strategy: one new minority image per majority image.
 
-    A `sampling_strategy` of :class:`~gansampler.GANOverSampler`.
+    Use it as the `sampling_strategy` of :class:`~gansampler.GANOverSampler`.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        Labels of two or more classes; the smallest one is grown.
+        Labels of two or more classes. New images are made for the smallest class.
 
     Returns
     -------
     counts : dict of label -> int
-        The count of the smallest class after resampling.
+        Number of images of the smallest class after resampling.
 
     Examples
     --------
@@ -56,24 +56,24 @@ def make_melanet(
 ) -> Pipeline:
     """Build the pipeline of "MelaNet" [1]_ with its published settings.
 
-    A CycleGAN translates each majority image into a minority one; a VGG16 with global
-    average pooling is fine-tuned on the originals and the synthetic images with the
-    focal loss.
+    A CycleGAN translates each majority image into a minority image. A VGG16 with global
+    average pooling is then fine-tuned with the focal loss on the original and the
+    synthetic images.
 
     Parameters
     ----------
     image_size : int, default=256
         Height and width of the RGB images.
     weights : str or None, default="DEFAULT"
-        Weights that the VGG16 starts from: a torchvision name, a path to a state
-        dict, or None.
+        Initial weights of the VGG16: a torchvision name, a path to a state dict, or
+        None.
     trainer : Trainer, default=None
-        Where both networks are trained.
+        Machine settings of translator and classifier.
     random_state : int, RandomState instance or None, default=None
-        Given to sampler and classifier. A RandomState instance is shared by them.
+        Passed to sampler and classifier, which share a RandomState instance.
     **overrides : dict
-        Parameters of the steps to change, by the names that
-        ``Pipeline.get_params()`` lists, such as
+        Parameters of the steps to change, by their names in
+        ``Pipeline.get_params()``, such as
         ``ganoversampler__translator__n_epochs=20``.
 
     Returns
@@ -83,17 +83,39 @@ def make_melanet(
 
     Notes
     -----
-    As published: images of 256 x 256; a U-Net generator with 32 first filters and a
-    patch discriminator with 64, 128, 256 and 512 filters; 100 epochs of batch size 1
-    with Adam (2e-4, beta1 0.5), lambda_cycle 10, lambda_identity 1; a classifier with
-    Adadelta (0.001), batch size 16, at most 300 epochs, the rate divided by 10 after
-    5 epochs without a better loss and the end after 8; focal loss with gamma 2;
-    balanced class weights.
+    As published:
 
-    Differing on purpose: the published code steers the rate and the end of training
-    by the test set. Here they follow the training loss, or the loss on
-    ``transferclassifier__validation_data`` where it is passed to ``fit``. The
-    published alpha of 0.25 scales every class alike, so it is left out.
+    - images of 256 x 256 px, flipped from left to right at random for the translator;
+    - a U-Net generator with 32 filters in the first layer, and a discriminator with
+      four strided layers of 64, 128, 256 and 512 filters;
+    - 100 epochs with batch size 1 and Adam (learning rate 2e-4, first coefficient
+      0.5); lambda_cycle 10, lambda_identity 1; no pool of earlier translations;
+    - a classifier trained with Adadelta (learning rate 0.001) and batch size 16 for at
+      most 300 epochs. The learning rate is divided by 10 after 5 epochs without a
+      lower loss; training ends after 8;
+    - the focal loss with gamma 2, and balanced class weights.
+
+    Differing on purpose:
+
+    - An epoch of the translator shows each image of the larger class once. In the
+      published code it has about as many steps as the smaller class has images, which
+      is 4.2 times fewer on ISIC 2016.
+    - Two images of a step are flipped independently of each other. In the published
+      code both are flipped, or neither is.
+    - Generators are updated before the discriminators. Each discriminator takes one
+      step per batch, with half of the sum of its two losses. In the published code it
+      is updated first, and takes two full steps: on real images, then on translations.
+    - The discriminator has one more layer before the scores, with 512 filters and
+      stride 1, and normalises before its leaky ReLU instead of after it.
+    - Translations keep their brightness. The published code stretches the values of
+      each translation to the range from 0 to 1.
+    - The classifier normalises images by the mean and deviation of ImageNet, and flips
+      training images from left to right at random. The published code does neither.
+    - The learning rate and the end of training follow the training loss, or the loss
+      on ``transferclassifier__validation_data`` if it is passed to ``fit``. In the
+      published code they follow the loss on the test set.
+    - There is no alpha in the focal loss. The published value of 0.25 scales the loss
+      of every class alike.
 
     References
     ----------
@@ -114,13 +136,15 @@ def make_melanet(
         generator="unet",
         ngf=32,
         ndf=64,
-        n_layers=3,
+        n_layers=4,
         n_epochs=100,
         batch_size=1,
         lr=2e-4,
         betas=(0.5, 0.999),
         lambda_cycle=10.0,
         lambda_identity=1.0,
+        pool_size=0,
+        horizontal_flip=True,
         trainer=trainer,
     )
     sampler = GANOverSampler(

@@ -121,7 +121,7 @@ def is_channels_last(tensor):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("of_gradient", [torch.contiguous_format, torch.channels_last])
 def test_normalises_as_the_plain_layer(shape, layout, of_gradient, large, monkeypatch):
-    monkeypatch.setattr("gansampler.networks._layers.LARGE", large)
+    monkeypatch.setattr("gansampler.networks._layers.MIN_SIZE_TO_SPLIT", large)
     torch.manual_seed(0)
     x, grad = (torch.randn(shape, dtype=torch.float64) for _ in range(2))
     plain = x.clone().requires_grad_()
@@ -137,7 +137,7 @@ def test_normalises_as_the_plain_layer(shape, layout, of_gradient, large, monkey
 
 @pytest.mark.parametrize("large", [1, 2**30])
 def test_normalises_half_precision_in_channels_last_as_well(large, monkeypatch):
-    monkeypatch.setattr("gansampler.networks._layers.LARGE", large)
+    monkeypatch.setattr("gansampler.networks._layers.MIN_SIZE_TO_SPLIT", large)
     torch.manual_seed(0)
     x = (3 * torch.randn(4, 8, 16, 16) + 5).bfloat16()
     exact = nn.InstanceNorm2d(8)(x.double())
@@ -150,7 +150,7 @@ def test_normalises_half_precision_in_channels_last_as_well(large, monkeypatch):
 
 @pytest.mark.parametrize("large", [1, 2**30])
 def test_gradients_of_gradients_of_a_normalisation(large, monkeypatch):
-    monkeypatch.setattr("gansampler.networks._layers.LARGE", large)
+    monkeypatch.setattr("gansampler.networks._layers.MIN_SIZE_TO_SPLIT", large)
     torch.manual_seed(0)
     x = to_fast_layout(torch.randn(2, 3, 4, 4, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradgradcheck(InstanceNorm2d(3), (x,))

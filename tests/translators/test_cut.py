@@ -13,9 +13,7 @@ from torch.nn import functional as F
 from gansampler import CUT, CycleGAN, GANOverSampler, Trainer
 from gansampler.exceptions import ModelFileError, TrainingStoppedWarning
 from gansampler.images import ImageSequence
-from gansampler.networks import ResNetGenerator
 from gansampler.training import Callback
-from gansampler.translators._cut_task import CUTTask, split_encoder
 
 FAST = pytest.mark.parametrize("fast", [False, True], ids=["CUT", "FastCUT"])
 
@@ -41,8 +39,7 @@ def fitted(domains):
 def make_task(model, source, target):
     model.sample_shape_, model.scalers_ = source.shape[1:], None
     torch.manual_seed(0)
-    model._build_networks()
-    return CUTTask(model, ImageSequence(source), ImageSequence(target), 0, 0, 0)
+    return model._prepare(ImageSequence(source), ImageSequence(target))
 
 
 @FAST
@@ -66,7 +63,7 @@ def test_grey_images_keep_three_dimensions(domains):
 
 def test_feature_rows_are_refused():
     rows = np.random.default_rng(0).normal(size=(6, 5))
-    with pytest.raises(ValueError, match=r"feature rows have none. Got rows of 5 feat"):
+    with pytest.raises(ValueError, match=r"have no patches. Got rows of 5 feat"):
         tiny().fit(rows, rows)
 
 
@@ -80,11 +77,16 @@ def test_it_learns_a_known_translation(fast):
     images[is_left, :, :4] += 0.2
     images[~is_left, :, 4:] += 0.2
     dark, bright = images[:n].clip(0, 1), 0.4 + images[n:].clip(0, 1)
-    model = tiny(fast=fast, ngf=8, ndf=8, n_epochs=30, batch_size=8, lr=2e-3)
+    settings = {"ngf": 8, "ndf": 8, "n_epochs": 30, "batch_size": 8, "lr": 2e-3}
+    model = tiny(fast=fast, horizontal_flip=True, **settings)
     translated = model.fit(dark, bright).translate(dark)
     assert translated.mean() == pytest.approx(bright.mean(), abs=0.15)
     sides = translated[:, :, :4].mean((1, 2, 3)) - translated[:, :, 4:].mean((1, 2, 3))
     assert np.mean((sides > 0) == is_left[:n]) > 0.9
+
+
+def first_images(task, n):
+    return [domain.batch(range(n)) for domain in (task.data.source, task.data.target)]
 
 
 def features_of(generator, images):
@@ -121,16 +123,16 @@ def test_step_equals_the_plain_step(domains, fast, flips, n):
     """
     model = tiny(fast=fast, n_blocks=6)
     task = make_task(model, *domains)
-    for name in model._networks:
-        getattr(model, f"{name}_").double()
-    generator, discriminator, projection = (
-        copy.deepcopy(getattr(model, f"{name}_")) for name in model._networks
+    for network in task.modules.values():
+        network.double()
+    generator, projection, discriminator = (
+        copy.deepcopy(network) for network in task.modules.values()
     )
     draws = np.random.default_rng(7)
     while fast and (copy.deepcopy(draws).random() < 0.5) != flips:
         draws.random()
     task.rng = copy.deepcopy(draws)
-    s, t = (domain.batch(range(n)).double() for domain in task.domains.values())
+    s, t = (images.double() for images in first_images(task, n))
     losses = task.training_step((s, t))
 
     if fast:
@@ -140,9 +142,9 @@ def test_step_equals_the_plain_step(domains, fast, flips, n):
         for side in (16, 8, 4, 4, 4)
     ]
 
-    def nce(made, real, flipped):
+    def nce(fake, real, flipped):
         terms = []
-        queries, keys = (features_of(generator, x) for x in (made, real))
+        queries, keys = (features_of(generator, x) for x in (fake, real))
         for head, q, k, at in zip(projection.heads, queries, keys, places, strict=True):
             q = q.flip(3) if flipped else q
             q, k = (head(x.flatten(2)[:, :, at].transpose(1, 2)) for x in (q, k))
@@ -175,31 +177,14 @@ def test_step_equals_the_plain_step(domains, fast, flips, n):
         scale = max(gradient.abs().max() for gradient in gradients).item()
         assert scale > 0
         ours = [parameter.grad for parameter in getattr(model, name).parameters()]
-        for gradient, own in zip(gradients, ours, strict=True):
-            torch.testing.assert_close(own, gradient, rtol=1e-9, atol=1e-9 * scale)
-
-
-@pytest.mark.parametrize(
-    ("n_blocks", "compared", "n_in_encoder"),
-    [(9, 4, 5), (6, 4, 3), (2, 3, 1), (1, 3, 1)],
-)
-def test_the_encoder_ends_with_the_middle_block(n_blocks, compared, n_in_encoder):
-    generator = ResNetGenerator(3, ngf=4, n_blocks=n_blocks)
-    encoder, layers = split_encoder(generator)
-    assert len(layers) == compared
-    kinds = [type(layer).__name__ for layer in encoder]
-    assert kinds.count("_ResidualBlock") == n_in_encoder
-    assert encoder[-1] is layers[-1]
-
-
-def test_no_hooks_stay_behind(fitted):
-    assert not any(module._forward_hooks for module in fitted.generator_st_.modules())
+        for gradient, actual in zip(gradients, ours, strict=True):
+            torch.testing.assert_close(actual, gradient, rtol=1e-9, atol=1e-9 * scale)
 
 
 def test_places_are_distinct_and_at_most_256(domains):
     task = make_task(tiny(), *domains)
     for side, n_places in ((4, 16), (40, 256)):
-        places = task._draw_places(torch.zeros(1, 1, side, side)).tolist()
+        places = task._draw_pixels(torch.zeros(1, 1, side, side)).tolist()
         assert len(places) == len(set(places)) == n_places
         assert 0 <= min(places) <= max(places) < side * side
 
@@ -208,13 +193,12 @@ def test_half_precision_trains_every_weight(domains):
     """Keys are projected without gradients; the queries keep theirs under autocast."""
     model = tiny(fast=True)
     task = make_task(model, *domains)
-    s, t = (domain.batch(range(4)) for domain in task.domains.values())
+    s, t = first_images(task, 4)
     with torch.autocast("cpu", torch.bfloat16):
         for _ in range(4):
             losses = task.training_step((s, t))
-            for name in model._networks:
-                parameters = getattr(model, f"{name}_").parameters()
-                assert all(p.grad is not None for p in parameters)
+            for network in task.modules.values():
+                assert all(p.grad is not None for p in network.parameters())
             assert {loss.dtype for loss in losses.values()} == {torch.float32}
 
 
@@ -223,14 +207,16 @@ def test_the_pool_is_used(domains):
     task = make_task(tiny(pool_size=3), *domains)
     batch = next(task.batches(1))
     task.training_step(batch)
-    assert task.pool_t.n_held == 3
+    assert task.pools["discriminator_t"].n_stored == 3
     assert model.history_[0]["n_steps"] == 3
 
 
-def test_weights_of_the_contrast():
-    assert tiny()._weight_nce == 1.0
-    assert tiny(fast=True)._weight_nce == 10.0
-    assert tiny(fast=True, lambda_nce=2.5)._weight_nce == 2.5
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [({}, 1.0), ({"fast": True}, 10.0), ({"fast": True, "lambda_nce": 2.5}, 2.5)],
+)
+def test_weight_of_the_contrastive_loss(domains, params, expected):
+    assert make_task(tiny(**params), *domains).lambda_nce == expected
 
 
 @FAST
@@ -259,7 +245,7 @@ class CrashAt(Callback):
 def weights_of(model):
     return {
         f"{name}.{key}": tensor
-        for name in model._networks
+        for name in model._network_names
         for key, tensor in getattr(model, f"{name}_").state_dict().items()
     }
 

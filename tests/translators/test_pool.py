@@ -8,7 +8,7 @@ def numbered(start, n):
     return torch.arange(start, start + n, dtype=torch.float32).reshape(n, 1, 1, 1)
 
 
-def test_no_pool_hands_out_the_new_images():
+def test_no_pool_returns_the_new_images():
     images = numbered(0, 3)
     assert ImagePool(0, np.random.default_rng(0)).query(images).equal(images)
 
@@ -16,16 +16,16 @@ def test_no_pool_hands_out_the_new_images():
 def test_first_images_pass_then_half_are_swapped():
     pool = ImagePool(20, np.random.default_rng(0))
     assert pool.query(numbered(0, 20)).equal(numbered(0, 20))
-    n_old, handed, given = 0, [], list(range(20))
+    n_old, returned, given = 0, [], list(range(20))
     for start in range(20, 2020, 4):
         out = pool.query(numbered(start, 4)).flatten()
         n_old += int((out < start).sum())
-        handed += out.tolist()
+        returned += out.tolist()
         given += range(start, start + 4)
     assert 0.45 < n_old / 2000 < 0.55
-    # Every image is handed out once or still held: none is invented, none doubled.
-    held = pool.images.flatten().tolist()
-    assert sorted(handed + held) == given
+    # Every image is returned once or still stored; none is lost or repeated.
+    stored = pool.images.flatten().tolist()
+    assert sorted(returned + stored) == given
 
 
 def test_pool_does_not_alias_the_batch():

@@ -1,12 +1,13 @@
-"""Generators and discriminators; they know no losses and no training.
+"""Generators, discriminators and projections; they know no losses and no training.
 
-A generator has an attribute ``size_multiple``: the height and width that it takes
-are multiples of it.
+A generator may have an attribute ``size_multiple``: the height and the width of its
+input are padded to multiples of it.
 """
 
 from gansampler.networks._discriminators import PatchDiscriminator
 from gansampler.networks._init import init_weights
 from gansampler.networks._mlp import MLPDiscriminator, MLPGenerator
+from gansampler.networks._projection import PatchProjection
 from gansampler.networks._resnet import ResNetGenerator
 from gansampler.networks._unet import UNetGenerator
 
@@ -14,6 +15,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "PatchDiscriminator",
+    "PatchProjection",
     "ResNetGenerator",
     "UNetGenerator",
     "init_weights",

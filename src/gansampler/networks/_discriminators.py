@@ -10,17 +10,18 @@ __all__ = ["PatchDiscriminator"]
 
 
 class PatchDiscriminator(nn.Module):
-    """Judge overlapping patches: 4 x 4 convolutions, one score for each patch.
+    """4 x 4 convolutions that return one score for each of many overlapping patches.
 
     Parameters
     ----------
     n_channels : int
         Channels of the images.
     ndf : int, default=64
-        Filters of the first layer, doubled by each further one up to 8 times.
+        Filters of the first layer. Each further layer doubles them, up to 8 times.
     n_layers : int, default=3
-        Strided layers. 3 gives patches of 70 x 70 px. The smaller side of the images
-        must be at least ``3 * 2 ** n_layers`` (6 px for one layer).
+        Number of strided layers. 3 layers score patches of 70 x 70 px. The smaller
+        side of the images must be at least ``3 * 2 ** n_layers``, such as 24 px for 3
+        layers.
 
     References
     ----------
@@ -46,7 +47,7 @@ class PatchDiscriminator(nn.Module):
             wider = ndf * min(2**layer, 8)
             stride = 2 if layer < n_layers else 1
             layers += [
-                # The normalisation would take a bias away again.
+                # The normalisation would remove a bias.
                 nn.Conv2d(width, wider, 4, stride=stride, padding=1, bias=False),
                 InstanceNorm2d(wider),
                 nn.LeakyReLU(0.2, inplace=True),
@@ -58,7 +59,7 @@ class PatchDiscriminator(nn.Module):
 
     @staticmethod
     def layers_that_fit(side: int, n_layers: int) -> int:
-        """Return `n_layers`, or fewer where images of that side allow no more."""
+        """Return `n_layers`, or the most that images with this smaller side allow."""
         while n_layers > 1 and side < 3 * 2**n_layers:
             n_layers -= 1
         return n_layers

@@ -6,18 +6,21 @@ __all__ = ["init_weights"]
 
 
 def init_weights(module: nn.Module, std: float = 0.02) -> nn.Module:
-    """Draw convolution and linear weights from N(0, std^2); set their biases to 0.
+    """Draw the weights of convolutions and linear layers from N(0, std^2).
+
+    Their biases are set to 0.
 
     Parameters
     ----------
     module : Module
         Changed in place.
     std : float, default=0.02
+        Standard deviation of the weights.
 
     Returns
     -------
     module : Module
-        The same.
+        The same object.
 
     Examples
     --------

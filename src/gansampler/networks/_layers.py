@@ -1,4 +1,4 @@
-"""Layers that compute the same as torch's own do, in less time."""
+"""Layers that compute the same as torch's own layers, in less time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = [
     "to_fast_layout",
 ]
 
-# Values of an image from which on copying it costs more than a call of its own.
-LARGE = 2**18
+# From this number of values per image on, one call per image is faster than a copy.
+MIN_SIZE_TO_SPLIT = 2**18
 
 
 def to_fast_layout(input: torch.Tensor) -> torch.Tensor:
-    """Return images (n, c, h, w) in the layout that convolutions are fastest with.
+    """Return images (n, c, h, w) in the memory layout in which convolutions are fast.
 
-    On CPUs that is channels last, which all layers of a network then keep.
+    On CPUs it is channels last. All layers of a network then keep it.
     """
     if input.device.type == "cpu":
         return input.contiguous(memory_format=torch.channels_last)
@@ -29,23 +29,24 @@ def to_fast_layout(input: torch.Tensor) -> torch.Tensor:
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Instance normalisation that leaves images in channels last on CPUs.
+    """Instance normalisation that keeps the channels-last layout on CPUs.
 
-    torch's own takes them to its default layout, which the next convolution has to
-    undo. Batch normalisation of a single image is the same, and keeps the layout.
+    torch's layer returns the default layout, and the next convolution has to convert
+    it. The batch normalisation of a single image gives the same result and keeps the
+    layout.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Map (n, c, h, w) to the same shape; each channel of each image by itself."""
+        """Normalise each channel of each image of (n, c, h, w)."""
         n, c, h, w = input.shape
         if input.device.type != "cpu" or h * w == 1:
             return super().forward(input)
         if n == 1:
             return self._normalize(to_fast_layout(input))
-        if c * h * w >= LARGE:
+        if c * h * w >= MIN_SIZE_TO_SPLIT:
             images = to_fast_layout(input).split(1)
             return torch.cat([self._normalize(image) for image in images])
-        # One call for all: their channels become those of a single image.
+        # One call for all images: their channels become those of a single image.
         image = input.permute(2, 3, 0, 1).reshape(1, h, w, n * c).permute(0, 3, 1, 2)
         image = self._normalize(image).permute(0, 2, 3, 1).reshape(h, w, n, c)
         return to_fast_layout(image.permute(2, 3, 0, 1))
@@ -55,10 +56,10 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
-    """Reflection padding that leaves half precision as it is.
+    """Reflection padding that keeps half precision.
 
-    Autocast pads in float32 on CPUs, and converts before and after. But padding
-    computes nothing.
+    On CPUs autocast pads in float32 and converts before and after. Padding copies
+    values and computes nothing, so that half precision gives the same result.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -72,24 +73,24 @@ def _without_autocast(tensor: torch.Tensor) -> torch.autocast:
 
 
 class UpsampledConv2d(nn.Conv2d):
-    r"""Doubling by nearest neighbours, padding and convolution, as one operation.
+    r"""Nearest-neighbour upsampling by 2, padding and convolution in one operation.
 
-    In the doubled image neighbouring pixels are equal, so that weights which meet the
-    same pixel can be added before they are multiplied: with a kernel
+    Neighbouring pixels of the upsampled image are equal. Weights that meet the same
+    pixel can therefore be added before the multiplication: with a kernel
     :math:`w_0, w_1, w_2` in one dimension,
 
     .. math:: y_{2i} = w_0 x_{i-1} + (w_1 + w_2) x_i, \qquad
         y_{2i+1} = (w_0 + w_1) x_i + w_2 x_{i+1},
 
-    which is a transposed convolution of stride 2. For a kernel of 3 x 3 it takes 2.25
-    times fewer multiplications. The weights are those of the plain convolution.
+    which is a transposed convolution of stride 2. A kernel of 3 x 3 then needs 2.25
+    times fewer multiplications. The weights are those of the ordinary convolution.
 
     Parameters
     ----------
     in_channels, out_channels : int
     kernel_size : {3, 4}
-        3 with the doubled image reflected at its edges, 4 with one row of zeros before
-        it and two after.
+        With 3 the upsampled image is padded by reflection. With 4 it is padded by
+        one row and column of zeros before it and by two after it.
     bias : bool, default=True
     """
 
@@ -99,7 +100,7 @@ class UpsampledConv2d(nn.Conv2d):
         self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, bias=bias)
-        # Turns a row of the kernel round, and adds each weight to its neighbour.
+        # It reverses a row of the kernel and adds each weight to its neighbour.
         k = kernel_size
         fold = torch.zeros(k + 1, k)
         for i in range(k):
@@ -113,7 +114,7 @@ class UpsampledConv2d(nn.Conv2d):
             kernel = self.weight.transpose(0, 1).flatten(2) @ self._fold.T
             kernel = kernel.unflatten(2, (k, k))
             if self.kernel_size == (3, 3):
-                # What lies beyond the edge of the doubled image equals the edge.
+                # A reflection of the upsampled image repeats the pixels at its edge.
                 input = F.pad(input, (1, 1, 1, 1), mode="replicate")
         if self.kernel_size == (3, 3):
             return F.conv_transpose2d(input, kernel, self.bias, stride=2, padding=3)
@@ -123,11 +124,11 @@ class UpsampledConv2d(nn.Conv2d):
 
 
 class RowwiseConv2d(nn.Conv2d):
-    """A convolution to few channels, first along the rows and then across them.
+    """A convolution to few channels, computed as one convolution per kernel row.
 
-    The kernels of processors compute 8 or 16 channels at least, so that those of an
-    image leave most of them idle. Here each row of the kernel is a convolution by
-    itself, with channels of its own, and their results are added in float32.
+    CPU kernels compute at least 8 or 16 output channels at once. The three channels
+    of an image leave most of them unused. Here each row of the kernel has output
+    channels of its own, and the results of the rows are added in float32.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:

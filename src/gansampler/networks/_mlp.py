@@ -7,12 +7,12 @@ __all__ = ["MLPDiscriminator", "MLPGenerator"]
 
 
 class MLPGenerator(nn.Module):
-    """A residual perceptron: the input plus a learned shift of it.
+    """A residual perceptron: the input plus a learned change.
 
     Parameters
     ----------
     n_features : int
-        Length of a row, in and out.
+        Values per row, in and out.
     width : int, default=64
         Units of the two hidden layers.
 
@@ -36,12 +36,12 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """A perceptron that gives one score a row.
+    """A perceptron that returns one score per row.
 
     Parameters
     ----------
     n_features : int
-        Length of a row.
+        Values per row.
     width : int, default=64
         Units of the two hidden layers.
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from weakref import WeakKeyDictionary
-
 import torch
 from torch import nn
 
 from gansampler.networks._init import init_weights
-from gansampler.networks._int8 import Int8ResidualBlock, has_int8
 from gansampler.networks._layers import (
     InstanceNorm2d,
     ReflectionPad2d,
@@ -20,16 +16,18 @@ from gansampler.networks._layers import (
 
 __all__ = ["ResNetGenerator"]
 
-BRIGHTEST = 0.99
+# atanh is infinite at 1. This value keeps black and white at a finite distance.
+MAX_SKIPPED = 0.99
 
 
 class ResNetGenerator(nn.Module):
-    """Two strided convolutions down, residual blocks, two upsamplings.
+    """Two strided convolutions, residual blocks, and two upsampling layers.
 
-    Reflection padding and instance normalisation throughout; tanh at the end. Each
-    upsampling repeats pixels and convolves: transposed convolutions, which the first
-    implementations had there, leave checkerboards [2]_. Convolutions before a
-    normalisation have no bias, which it would take away again.
+    All layers use reflection padding and instance normalisation; the output is that
+    of a tanh. An upsampling layer repeats pixels and then convolves. Transposed
+    convolutions, which the first implementations used, leave checkerboard patterns
+    [2]_. Convolutions before a normalisation have no bias, because the normalisation
+    would remove it.
 
     Parameters
     ----------
@@ -38,16 +36,19 @@ class ResNetGenerator(nn.Module):
     ngf : int, default=64
         Filters of the first layer; the blocks have 4 times as many.
     n_blocks : int, default=9
-        Residual blocks.
+        Number of residual blocks.
     global_skip : bool, default=False
-        Whether the network draws a change to its input, not a new image: the output
-        is ``tanh(atanh(input) + layers(input))``. It starts from the source image,
-        and so needs far fewer steps, and it keeps closer to it.
+        Whether the layers compute a change to the input instead of a new image: the
+        output is ``tanh(atanh(input) + layers(input))``. Training starts from the
+        source image. It needs far fewer steps, and the output stays closer to the
+        input.
 
     Attributes
     ----------
     size_multiple : int
         Height and width must be multiples of it: 4.
+    feature_widths : tuple of int
+        Channels of the features that :meth:`features` returns.
 
     References
     ----------
@@ -82,11 +83,15 @@ class ResNetGenerator(nn.Module):
             nn.Conv2d(n_channels, ngf, 7, bias=False),
             *_norm_relu(ngf),
         ]
+        strided = []
         for width in (ngf, 2 * ngf):
+            strided.append(len(layers))
             layers += [
                 nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
                 *_norm_relu(2 * width),
             ]
+        first_block = len(layers)
+        middle_block = first_block + (n_blocks - 1) // 2
         layers += [_ResidualBlock(4 * ngf) for _ in range(n_blocks)]
         for width in (4 * ngf, 2 * ngf):
             layers += [
@@ -95,33 +100,72 @@ class ResNetGenerator(nn.Module):
             ]
         layers += [ReflectionPad2d(3), RowwiseConv2d(ngf, n_channels, 7)]
         self.layers = nn.Sequential(*layers)
+        blocks = sorted({first_block, middle_block})
+        self._feature_layers = (*strided, *blocks)
+        self.feature_widths = (n_channels, 2 * ngf, *[4 * ngf] * (1 + len(blocks)))
         init_weights(self)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map NCHW images in [-1, 1] to such images of the same shape."""
         input = to_fast_layout(input)
-        change = self.layers(input)
-        if self.global_skip:
-            # Black and white are a finite change away.
-            change = change + torch.atanh(input.clamp(-BRIGHTEST, BRIGHTEST))
-        return torch.tanh(change)
+        return self._to_image(self.layers(input), input)
 
-    def to_int8(self) -> ResNetGenerator:
-        """Return a copy for CPUs whose residual blocks compute in 8-bit integers.
+    def features(self, input: torch.Tensor) -> list[torch.Tensor]:
+        """Return the features of the first half of the layers that CUT compares.
 
-        It can not be trained. The other layers are shared with this generator. Where
-        the processor or torch does not have such convolutions, this generator itself
-        is returned.
+        They are the image itself, the outputs of the two strided convolutions, of the
+        first residual block, and of the middle one, which is the fifth of nine. With
+        one or two blocks the first is the middle one.
+
+        Parameters
+        ----------
+        input : Tensor of shape (n, n_channels, height, width)
+            Images in [-1, 1].
+
+        Returns
+        -------
+        features : list of Tensor of shape (n, n_channels_of_layer, height', width')
         """
-        if not has_int8():
-            return self
-        generator = copy.copy(self)
-        layers = [
-            layer.to_int8() if isinstance(layer, _ResidualBlock) else layer
-            for layer in self.layers
-        ]
-        generator._modules = {"layers": nn.Sequential(*layers)}
-        return generator
+        last = self._feature_layers[-1]
+        return [input, *self._run(self.layers[: last + 1], input)[1]]
+
+    def forward_with_features(
+        self, input: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the output, and what :meth:`features` returns, from one pass.
+
+        Parameters
+        ----------
+        input : Tensor of shape (n, n_channels, height, width)
+            Images in [-1, 1].
+
+        Returns
+        -------
+        output : Tensor of the shape of `input`
+        features : list of Tensor
+        """
+        fast = to_fast_layout(input)
+        hidden, features = self._run(self.layers, fast)
+        return self._to_image(hidden, fast), [input, *features]
+
+    def _run(
+        self, layers: nn.Sequential, hidden: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the output of layers, and that of each one whose output is compared.
+
+        No layer after one of these changes its input in place.
+        """
+        features = []
+        for position, layer in enumerate(layers):
+            hidden = layer(hidden)
+            if position in self._feature_layers:
+                features.append(hidden)
+        return hidden, features
+
+    def _to_image(self, change: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
+        if self.global_skip:
+            change = change + torch.atanh(input.clamp(-MAX_SKIPPED, MAX_SKIPPED))
+        return torch.tanh(change)
 
 
 class _ResidualBlock(nn.Module):
@@ -138,23 +182,6 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return input + self.layers(input)
-
-    def to_int8(self) -> Int8ResidualBlock:
-        convs = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
-        weights = [conv.weight.detach().float() for conv in convs]
-        made_of, block = _int8_blocks.get(self, ([], None))
-        if block is None or not all(map(torch.equal, made_of, weights)):
-            block = Int8ResidualBlock(*convs)
-            _int8_blocks[self] = [weight.clone() for weight in weights], block
-        return block
-
-
-# What each block's weights were, and what was made of them. To make it takes longer
-# than to translate a small image. It is no part of the blocks, and so neither of their
-# copies nor of their files.
-_int8_blocks: WeakKeyDictionary[
-    _ResidualBlock, tuple[list[torch.Tensor], Int8ResidualBlock]
-] = WeakKeyDictionary()
 
 
 def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:

@@ -14,12 +14,12 @@ __all__ = ["UNetGenerator"]
 
 
 class UNetGenerator(nn.Module):
-    """Strided 4 x 4 convolutions down, upsampling up, skips between.
+    """An encoder and a decoder with skip connections between them.
 
-    Each step down is convolution, leaky ReLU (0.2), instance normalisation; each
-    step up is nearest-neighbour upsampling, convolution, ReLU, instance
-    normalisation, and the concatenation with the features of that size; tanh at the
-    end.
+    Each level of the encoder is a strided 4 x 4 convolution, a leaky ReLU (0.2) and an
+    instance normalisation. Each level of the decoder is a nearest-neighbour upsampling,
+    a convolution, a ReLU, an instance normalisation, and the concatenation with the
+    encoder's features of the same size. The output is that of a tanh.
 
     Parameters
     ----------
@@ -28,7 +28,8 @@ class UNetGenerator(nn.Module):
     ngf : int, default=32
         Filters of the first layer.
     depth : int, default=4
-        Steps down. The smallest side must be at least ``2 ** (depth + 1)``.
+        Number of levels. The smaller side of the images must be at least
+        ``2 ** (depth + 1)``.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
-from torch.nn import functional as F
 
+from gansampler._serialization import comparable_params
 from gansampler._validation import (
     DefaultPartsMixin,
     NearestNameMixin,
@@ -28,10 +28,10 @@ from gansampler._validation import (
 )
 from gansampler.images import ImageSequence
 from gansampler.training import Trainer
+from gansampler.translators._data import Domain, encode
+from gansampler.translators._task import TranslationTask
 
 __all__ = ["BaseTranslator"]
-
-Domain = Literal["source", "target"]
 
 
 def _has_discriminator(translator: BaseTranslator) -> bool:
@@ -39,21 +39,27 @@ def _has_discriminator(translator: BaseTranslator) -> bool:
 
 
 class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
-    """Base of the translators: ``fit(source, target)``, ``translate(X)``.
+    """Base of all translators, with ``fit(source, target)`` and ``translate(X)``.
 
-    A subclass builds and trains its networks in ``_fit(source, target)``, which gets
-    two checked :class:`~gansampler.images.ImageSequence`, and names the network that
-    translates in ``_forward_network()``. One that has a discriminator of the target
-    domain may name it in ``_discriminator_network()``, for :meth:`realism_score`.
-    ``_get_trainer()`` gives its parameter `trainer`, or the default one, and
-    ``sample_shape_`` is set before ``_fit``. The base does the rest: images of any
-    size from 8 px are padded to the network's ``size_multiple``, if it has one, and
-    cropped again, and feature rows are standardised.
+    A subclass writes two methods:
+
+    - ``_fit(source, target)`` builds and trains the networks. It gets two checked
+      :class:`~gansampler.images.ImageSequence`. ``sample_shape_`` is set before it is
+      called. ``_train(task, n_epochs)`` trains a :class:`TranslationTask` with the
+      parameters `trainer` and `verbose`, if the subclass has them, and sets
+      ``history_``.
+    - ``_forward_network()`` returns the network that translates.
+
+    If there is a method ``_discriminator_network()`` that returns a discriminator of
+    the target domain, the translator has :meth:`realism_score`.
+
+    Images may be of any size from 8 px. They are padded to the ``size_multiple`` of
+    the network, if it has one, and the output is cropped. Feature rows are
+    standardised.
 
     See Also
     --------
-    CycleGAN : The translator of the paper.
-    CUT : One generator instead of two.
+    AdversarialTranslator : Base of the translators with discriminators.
     TranslationTask : What trains the networks of a translator.
 
     Examples
@@ -86,7 +92,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
     120
     """
 
-    # Of scikit-learn's kind, by name; what is not named is not checked.
+    # Constraints in scikit-learn's form; parameters without one are not checked.
     _parameter_constraints: dict = {}
     _default_parts: ClassVar = {"trainer": Trainer}
 
@@ -96,9 +102,9 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         source: npt.ArrayLike | ImageSequence,
         target: npt.ArrayLike | ImageSequence,
     ) -> BaseTranslator:
-        """Learn to turn images of the source domain into ones of the target domain.
+        """Learn to translate images of the source domain into the target domain.
 
-        The two need not be paired, nor of the same number.
+        The two domains need not be paired, and may have different sizes.
 
         Parameters
         ----------
@@ -106,7 +112,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
             uint8 in [0, 255] or floating in [0, 1]. Also (n_source, height, width)
             for grey images, or (n_source, n_features) for feature rows.
         target : array-like of shape (n_target, height, width, n_channels)
-            Likewise; images of the same shape as the source's.
+            In the same form. Images have the same shape as those of the source.
 
         Returns
         -------
@@ -124,13 +130,13 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         for name, domain in domains.items():
             if len(domain) < 2:
                 raise ValueError(
-                    f"A translator learns from at least 2 samples of each domain. Got "
+                    "A translator needs at least 2 samples of each domain. Got "
                     f"{len(domain)} of the {name}. Collect more, or drop that class."
                 )
         shapes = [tuple(domain.sample_shape) for domain in domains.values()]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"Source and target must be of the same shape. Got {shapes[0]} and "
+                f"Source and target must have the same shape. Got {shapes[0]} and "
                 f"{shapes[1]}. Resize one of them."
             )
         self.sample_shape_ = shapes[0]
@@ -139,12 +145,13 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         return self
 
     def translate(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
-        """Turn source images into target images.
+        """Translate source images into target images.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width, n_channels)
-            In any form that :meth:`fit` takes, of the shape seen there.
+            In any form that :meth:`fit` takes, with the same height, width and
+            channels.
 
         Returns
         -------
@@ -155,18 +162,19 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
 
     @available_if(_has_discriminator)
     def realism_score(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
-        """Say how real the discriminator of the target domain finds each sample.
+        """Return how real the discriminator of the target domain finds each sample.
 
-        It learns to give 1 for images of the target domain and 0 for translations; a
-        score is the mean of what it gives for the patches of an image. Scores order
-        the translations of one translator and do not compare translators. High ones
-        are no proof: the generator learned to deceive this very network.
+        The discriminator is trained to return 1 for images of the target domain and
+        0 for translations. The score of an image is the mean over its patches. Use
+        scores to rank the translations of one translator, not to compare
+        translators. A high score does not prove that an image is realistic, because
+        the generator was trained to deceive this discriminator.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width, n_channels)
             Translations, or images of the target domain, in any form that
-            :meth:`fit` takes, of the shape seen there.
+            :meth:`fit` takes, with the same height, width and channels.
 
         Returns
         -------
@@ -180,20 +188,20 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         )
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Translate the images of a batch, as engines that map over batches call it.
+        """Translate the images of a batch, for tools that map a function over batches.
 
-        A fitted translator is pickled to their workers and keeps nothing between
-        calls: ``dataset.map_batches(translator, batch_size=64)`` with Ray Data.
+        A fitted translator can be pickled and stores nothing between calls, so that
+        Ray Data can run ``dataset.map_batches(translator, batch_size=64)``.
 
         Parameters
         ----------
         batch : mapping of str -> ndarray
-            Its ``"image"`` is in a form that :meth:`translate` takes.
+            ``batch["image"]`` is in a form that :meth:`translate` takes.
 
         Returns
         -------
         batch : dict of str -> ndarray
-            The same, with ``"image"`` translated.
+            The same entries, with ``"image"`` translated.
         """
         return {**batch, "image": self.translate(batch["image"])}
 
@@ -209,45 +217,37 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         trainer = getattr(self, "trainer", None)
         return Trainer() if trainer is None else trainer
 
+    def _train(self, task: TranslationTask, n_epochs: int) -> None:
+        """Train a task, and set ``history_``."""
+        task.params = comparable_params(self)
+        self.history_: list[dict[str, float]] = self._get_trainer().fit(
+            task,
+            n_epochs=n_epochs,
+            verbose=getattr(self, "verbose", 0),
+            description=type(self).__name__,
+        )
+
     def _fit_scalers(self, source: ImageSequence, target: ImageSequence) -> None:
-        """Standardise feature rows, each domain by itself; images need nothing.
+        """Fit a scaler for the feature rows of each domain; images need none.
 
-        In these units the identity already gives the target's means and deviations,
-        and the networks learn what is left.
+        In standardised units the identity already gives the target's means and
+        deviations. The networks learn the remaining difference.
         """
-        self.scalers_: dict[str, StandardScaler] | None = None
+        self.scalers_: dict[Domain, StandardScaler] | None = None
         if not source.is_image:
-            self.scalers_ = {
-                name: StandardScaler().fit(
-                    domain.take(np.arange(len(domain))).astype(np.float64)
-                )
-                for name, domain in (("source", source), ("target", target))
-            }
-
-    def _encode(
-        self,
-        images: ImageSequence,
-        rows: npt.ArrayLike,
-        size_multiple: int,
-        domain: Domain,
-    ) -> torch.Tensor:
-        """Return rows as networks take them: standardised, or padded by reflection."""
-        if self.scalers_ is not None:
-            unscaled = images.take(rows).astype(np.float64)
-            # A data frame under sklearn.set_config(transform_output=...).
-            scaled = np.array(self.scalers_[domain].transform(unscaled))
-            return torch.from_numpy(scaled).float()
-        batch = images.batch(rows)
-        height, width = batch.shape[-2:]
-        bottom, right = -height % size_multiple, -width % size_multiple
-        if bottom or right:
-            batch = F.pad(batch, (0, right, 0, bottom), mode="reflect")
-        return batch
+            source_scaler, target_scaler = (
+                # Arrays even under sklearn.set_config(transform_output="pandas").
+                StandardScaler()
+                .set_output(transform="default")
+                .fit(domain.take(np.arange(len(domain))).astype(np.float64))
+                for domain in (source, target)
+            )
+            self.scalers_ = {"source": source_scaler, "target": target_scaler}
 
     def _decode(
         self, images: ImageSequence, batch: torch.Tensor, domain: Domain
     ) -> np.ndarray:
-        """Undo :meth:`_encode`, in the caller's form and dtype."""
+        """Return a network's output in the caller's form and dtype."""
         if self.scalers_ is not None:
             rows = self.scalers_[domain].inverse_transform(batch.double().numpy())
             return images.restore(torch.from_numpy(rows))
@@ -261,24 +261,29 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         domain: Domain,
         decode: Callable[[ImageSequence, torch.Tensor], np.ndarray],
     ) -> np.ndarray:
-        """Take `X` of one domain through a network."""
+        """Map a network over `X`, which belongs to a domain."""
         check_is_fitted(self)
         images = _as_sequence(X)
         if tuple(images.sample_shape) != self.sample_shape_:
             raise ValueError(
-                "A translator takes samples of the shape that it was fitted on, "
+                "Samples must have the shape that the translator was fitted on, "
                 f"{self.sample_shape_}. Got {tuple(images.sample_shape)}. Resize "
                 "them, or fit another translator."
             )
         network = get_network()
-        size_multiple = getattr(network, "size_multiple", 1)
+        encode_rows = partial(
+            encode,
+            images,
+            size_multiple=getattr(network, "size_multiple", 1),
+            scaler=None if self.scalers_ is None else self.scalers_[domain],
+        )
         return self._get_trainer().predict(
             network,
             len(images),
-            lambda rows: self._encode(images, rows, size_multiple, domain),
+            encode_rows,
             lambda output: decode(images, output),
             n_pixels=math.prod(images.sample_shape[:-1]),
-            # Half precision resolves the steps of uint8, and would show in floats.
+            # Half precision is exact enough for uint8, but not for floating images.
             mixed_precision=images.dtype == np.uint8,
         )
 

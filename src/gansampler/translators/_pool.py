@@ -9,18 +9,18 @@ __all__ = ["ImagePool"]
 
 
 class ImagePool:
-    """Hand out a mix of new and earlier images, half and half.
+    """Return a mix of new and earlier images.
 
-    Until `size` images are held, new ones are stored and handed out. From then on
-    each new image is, with probability 1/2, swapped for a stored one. Discriminators
-    that see only the latest images let the generators go round in circles.
+    Until `size` images are stored, new images are stored and returned. After that,
+    each new image is exchanged for a stored one with probability 1/2. If a
+    discriminator sees only the latest images, training can oscillate.
 
     Parameters
     ----------
     size : int
-        Images held. 0 hands out every new image as it is.
+        Number of stored images. 0 means that new images are returned unchanged.
     rng : numpy.random.Generator
-        The only source of randomness, of this pool alone.
+        Source of randomness.
 
     Examples
     --------
@@ -39,27 +39,27 @@ class ImagePool:
         self.size = size
         self.rng = rng
         self.images: torch.Tensor | None = None
-        self.n_held = 0
+        self.n_stored = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the images held, and the state of the randomness."""
+        """Return the stored images and the state of `rng`."""
         return {
-            "images": None if self.images is None else self.images[: self.n_held],
+            "images": None if self.images is None else self.images[: self.n_stored],
             "rng": self.rng.bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
         self.rng.bit_generator.state = state["rng"]
-        self.images, self.n_held = None, 0
+        self.images, self.n_stored = None, 0
         if state["images"] is not None:
-            held = state["images"].to(device)
-            self.n_held = len(held)
-            self.images = held.new_empty(self.size, *held.shape[1:])
-            self.images[: self.n_held] = held
+            stored = state["images"].to(device)
+            self.n_stored = len(stored)
+            self.images = stored.new_empty(self.size, *stored.shape[1:])
+            self.images[: self.n_stored] = stored
 
     def query(self, images: torch.Tensor) -> torch.Tensor:
-        """Return as many images as are given, each new or from the history."""
+        """Return one image per given image: itself or a stored one."""
         images = images.detach()
         if self.size == 0:
             return images
@@ -67,9 +67,9 @@ class ImagePool:
             self.images = images.new_empty(self.size, *images.shape[1:])
         out = images.clone()
         for i in range(len(images)):
-            if self.n_held < self.size:
-                self.images[self.n_held] = images[i]
-                self.n_held += 1
+            if self.n_stored < self.size:
+                self.images[self.n_stored] = images[i]
+                self.n_stored += 1
             elif self.rng.random() < 0.5:
                 j = int(self.rng.integers(self.size))
                 out[i] = self.images[j]

@@ -1,0 +1,400 @@
+"""What all translators with discriminators share: parameters, training and files."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from abc import abstractmethod
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from gansampler._serialization import load_model, params_to_json, save_model
+from gansampler._validation import (
+    HasMethods,
+    StrOptions,
+    at_least,
+    isolated_rng,
+    spawn_seeds,
+)
+from gansampler.exceptions import ModelFileError
+from gansampler.images import ImageSequence
+from gansampler.networks import MLPDiscriminator, PatchDiscriminator, ResNetGenerator
+from gansampler.training import Trainer
+from gansampler.translators._adversarial_task import (
+    AdversarialSettings,
+    AdversarialTask,
+)
+from gansampler.translators._base import BaseTranslator
+from gansampler.translators._data import Domain, UnpairedData
+
+__all__ = ["AdversarialTranslator"]
+
+N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
+SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class AdversarialTranslator(BaseTranslator):
+    """Base of the translators that train generators against discriminators.
+
+    A subclass writes two methods:
+
+    - ``_build_networks()`` returns a dict with the networks by name. There must be a
+      ``generator_st``, which translates, and a ``discriminator_t``. Each network
+      becomes an attribute whose name ends in ``_``. ``_build_resnet()`` and
+      ``_build_discriminator()`` build networks by the parameters below.
+    - ``_build_task(networks, data, settings)`` returns an :class:`AdversarialTask`,
+      which says how one training step goes.
+
+    The base draws the seeds, trains the task, and saves and loads the networks. A
+    subclass with further parameters declares them as fields of a
+    ``dataclass(kw_only=True, eq=False, repr=False)``, and adds their constraints to
+    those of the base. In its docstring, the lines ``{common_parameters}`` and
+    ``{common_attributes}`` are replaced by the texts below.
+
+    Parameters
+    ----------
+    ngf, ndf : int, default=64
+        Filters of the first layer of a generator and of a discriminator. For feature
+        rows, the hidden units.
+    n_blocks : "auto" or int, default="auto"
+        Number of residual blocks of a ResNet generator. ``"auto"`` means 6 for images
+        whose smaller side is below 256 px, and 9 for larger ones.
+    n_layers : int, default=3
+        Number of strided layers of a discriminator. Small images get fewer: 3 layers
+        need 24 px.
+    n_epochs : int, default=100
+        Epochs at the full learning rate. An epoch shows each image of the larger
+        domain once.
+    n_epochs_decay : int, default=0
+        Further epochs over which the learning rate falls linearly to 0.
+    batch_size : int, default=1
+        Images of each domain per step.
+    lr : float, default=2e-4
+        Learning rate of Adam.
+    betas : tuple of 2 float, default=(0.5, 0.999)
+        Coefficients of Adam.
+    pool_size : int, default=0, or 50 for CycleGAN
+        Earlier translations that are kept for each discriminator; 0 for none.
+    ema_decay : float, default=0.0
+        Decay per step of an exponential moving average of the weights of
+        `generator_st_`. Images are then translated with the average. 0 means no
+        average; 0.999 averages over about the last 1,000 steps.
+    horizontal_flip, vertical_flip : bool, default=False
+        Whether training images are flipped at random from left to right, and upside
+        down. Use flips only if a flipped image is as plausible as the original.
+    trainer : Trainer, default=None
+        Device, precision, time limit. None means ``Trainer()``.
+    random_state : int, RandomState instance or None, default=None
+        Source of all randomness of :meth:`fit`.
+    verbose : int, default=0
+        From 1 on, progress is shown.
+
+    Attributes
+    ----------
+    generator_st_ : Module
+        Network from source to target.
+    generator_st_ema_ : Module or None
+        Moving average of `generator_st_` over the steps, with `ema_decay`.
+    discriminator_t_ : Module
+        Discriminator of target images.
+    history_ : list of dict
+        Number, duration and mean losses of each epoch.
+    n_layers_ : int
+        Number of strided layers that a discriminator has.
+    sample_shape_ : tuple of int
+        (height, width, n_channels) of the images, or (n_features,).
+    scalers_ : dict of str -> StandardScaler or None
+        For feature rows, what ``"source"`` and ``"target"`` are standardised with.
+
+    See Also
+    --------
+    AdversarialTask : One training step.
+    gansampler.CycleGAN : Two generators and two discriminators.
+    gansampler.CUT : One generator and one discriminator.
+
+    Examples
+    --------
+    A generator without any other loss than the adversarial one:
+
+    >>> from gansampler.datasets import make_lesions
+    >>> from gansampler.translators import AdversarialTask, AdversarialTranslator
+    >>> class PlainTask(AdversarialTask):
+    ...     def training_step(self, batch):
+    ...         real_source, real_target = batch
+    ...         with self.frozen_discriminators():
+    ...             fake_target = self.modules["generator_st"](real_source)
+    ...             loss = self.adversarial_loss("discriminator_t", fake_target)
+    ...             self.update_generators(loss)
+    ...         losses = self.update_discriminators(
+    ...             discriminator_t=(real_target, fake_target)
+    ...         )
+    ...         return {"adversarial": loss, **losses}
+    >>> class PlainGAN(AdversarialTranslator):
+    ...     def _build_networks(self):
+    ...         return {
+    ...             "generator_st": self._build_resnet(),
+    ...             "discriminator_t": self._build_discriminator(),
+    ...         }
+    ...
+    ...     def _build_task(self, networks, data, settings):
+    ...         return PlainTask(networks, data, settings)
+    >>> X, y = make_lesions(12, weights=(0.5, 0.5), image_size=16, random_state=0)
+    >>> translator = PlainGAN(ngf=4, ndf=4, n_epochs=1, random_state=0)
+    >>> translator = translator.fit(X[y == "benign"], X[y == "malignant"])
+    >>> translator.translate(X[:3]).shape
+    (3, 16, 16, 3)
+    """
+
+    ngf: int = 64
+    ndf: int = 64
+    n_blocks: Literal["auto"] | int = "auto"
+    n_layers: int = 3
+    n_epochs: int = 100
+    n_epochs_decay: int = 0
+    batch_size: int = 1
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    pool_size: int = 0
+    ema_decay: float = 0.0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    trainer: Trainer | None = None
+    random_state: Any = None
+    verbose: int = 0
+
+    _parameter_constraints = {
+        "ngf": [at_least(1, int)],
+        "ndf": [at_least(1, int)],
+        "n_blocks": [StrOptions({"auto"}), at_least(1, int)],
+        "n_layers": [at_least(1, int)],
+        "n_epochs": [at_least(0, int)],
+        "n_epochs_decay": [at_least(0, int)],
+        "batch_size": [at_least(1, int)],
+        "lr": [at_least(0, open_=True)],
+        "betas": [tuple, list],
+        "pool_size": [at_least(0, int)],
+        "ema_decay": [at_least(0, below=1)],
+        "horizontal_flip": ["boolean"],
+        "vertical_flip": ["boolean"],
+        "trainer": [HasMethods(["fit", "predict"]), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__:
+            cls.__doc__ = _insert_common_texts(cls.__doc__)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted networks, parameters and history to one safetensors file.
+
+        The trainer, a random state that is not an integer, and parameters that are
+        functions are not saved.
+
+        Parameters
+        ----------
+        path : path-like
+            Written atomically.
+        """
+        check_is_fitted(self)
+        tensors = {
+            f"{name}.{key}": tensor
+            for name in self._network_names
+            for key, tensor in getattr(self, f"{name}_").state_dict().items()
+        }
+        for domain, scaler in (self.scalers_ or {}).items():
+            for key in SCALER_STATE:
+                array = np.asarray(getattr(scaler, key))
+                tensors[f"scalers.{domain}.{key}"] = torch.from_numpy(array)
+        state = {
+            "params": params_to_json(self.get_params(deep=False)),
+            "sample_shape": self.sample_shape_,
+            **params_to_json({"history": self.history_}),
+        }
+        save_model(path, type(self).__name__, tensors, state)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **functions: Any) -> Self:
+        """Read a fitted translator that :meth:`save` wrote. No code in it is run.
+
+        Parameters
+        ----------
+        path : path-like
+        **functions : callable
+            Parameters that were functions, such as the `generator` of
+            :class:`~gansampler.CycleGAN`.
+
+        Returns
+        -------
+        translator : AdversarialTranslator
+            Fitted, with ``trainer=None``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ModelFileError
+            If it is damaged, holds something else, or needs another function.
+        """
+        tensors, state = load_model(path, cls.__name__)
+        params = state["params"]
+        params["betas"] = tuple(params["betas"])
+        params |= {name: value for name, value in functions.items() if value}
+        for name, constraints in cls._parameter_constraints.items():
+            if callable in constraints and params[name] is None:
+                raise ModelFileError(
+                    f"{path} was fitted with a callable `{name}`, which is not saved. "
+                    f"Pass it: {cls.__name__}.load(path, {name}=...)."
+                )
+        model = cls(**params)
+        model.sample_shape_ = tuple(state["sample_shape"])
+        model.history_ = state["history"]
+        model.scalers_ = _scalers(tensors) if len(model.sample_shape_) == 1 else None
+        with isolated_rng(0):
+            model._set_networks()
+        for name in model._network_names:
+            network = getattr(model, f"{name}_").eval()
+            try:
+                network.load_state_dict(_with_prefix(tensors, f"{name}."))
+            except RuntimeError as error:
+                raise ModelFileError(
+                    f"The tensors of {name} in {path} must fit the network that the "
+                    f"parameters build. {error}"
+                ) from error
+        return model
+
+    @abstractmethod
+    def _build_networks(self) -> dict[str, nn.Module]:
+        """Return new networks by name, for samples of ``sample_shape_``."""
+
+    @abstractmethod
+    def _build_task(
+        self,
+        networks: dict[str, nn.Module],
+        data: UnpairedData,
+        settings: AdversarialSettings,
+    ) -> AdversarialTask:
+        """Return the task that trains the networks."""
+
+    def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
+        rng = check_random_state(self.random_state)
+        init_seed, *seeds = spawn_seeds(rng, 4)
+        with isolated_rng(init_seed):
+            task = self._prepare(source, target, *seeds)
+            self._train(task, self.n_epochs + self.n_epochs_decay)
+
+    def _prepare(
+        self,
+        source: ImageSequence,
+        target: ImageSequence,
+        data_seed: int = 0,
+        pool_seed: int = 0,
+        step_seed: int = 0,
+    ) -> AdversarialTask:
+        """Build the networks and the task that trains them."""
+        networks = self._set_networks()
+        data = UnpairedData(
+            source=source,
+            target=target,
+            batch_size=self.batch_size,
+            seed=data_seed,
+            horizontal_flip=self.horizontal_flip,
+            vertical_flip=self.vertical_flip,
+            size_multiple=getattr(networks["generator_st"], "size_multiple", 1),
+            scalers=self.scalers_,
+        )
+        settings = AdversarialSettings(
+            lr=self.lr,
+            betas=self.betas,
+            n_epochs=self.n_epochs,
+            n_epochs_decay=self.n_epochs_decay,
+            pool_size=self.pool_size,
+            pool_seed=pool_seed,
+            step_seed=step_seed,
+        )
+        task = self._build_task(networks, data, settings)
+        if self.generator_st_ema_ is not None:
+            task.use_ema("generator_st", self.generator_st_ema_, self.ema_decay)
+        return task
+
+    def _set_networks(self) -> dict[str, nn.Module]:
+        """Build the networks, and make attributes of them."""
+        self.n_layers_ = PatchDiscriminator.layers_that_fit(self._side, self.n_layers)
+        networks = self._build_networks()
+        self._network_names = list(networks)
+        for name, network in networks.items():
+            setattr(self, f"{name}_", network)
+        self.generator_st_ema_: nn.Module | None = None
+        if self.ema_decay:
+            self.generator_st_ema_ = deepcopy(networks["generator_st"])
+            self._network_names.append("generator_st_ema")
+        return networks
+
+    def _build_resnet(self) -> ResNetGenerator:
+        """Return a new ResNet generator."""
+        n_blocks = self.n_blocks
+        if n_blocks == "auto":
+            n_blocks = N_BLOCKS_SMALL if self._side < LARGE_SIDE else N_BLOCKS_LARGE
+        return ResNetGenerator(self.sample_shape_[-1], ngf=self.ngf, n_blocks=n_blocks)
+
+    def _build_discriminator(self) -> nn.Module:
+        """Return a new discriminator, for images or for feature rows."""
+        n_channels = self.sample_shape_[-1]
+        if len(self.sample_shape_) == 1:
+            return MLPDiscriminator(n_channels, width=self.ndf)
+        return PatchDiscriminator(n_channels, ndf=self.ndf, n_layers=self.n_layers_)
+
+    @property
+    def _side(self) -> int:
+        """Smaller side of the images, or 1 for feature rows."""
+        return min(self.sample_shape_[:-1], default=1)
+
+    def _forward_network(self) -> nn.Module:
+        average = self.generator_st_ema_
+        return self.generator_st_ if average is None else average
+
+    def _discriminator_network(self) -> nn.Module:
+        return self.discriminator_t_
+
+
+def _insert_common_texts(docstring: str) -> str:
+    """Replace ``{common_parameters}`` and ``{common_attributes}`` in a docstring."""
+    common = inspect.getdoc(AdversarialTranslator) or ""
+    docstring = inspect.cleandoc(docstring)
+    for section in ("Parameters", "Attributes"):
+        text = re.search(rf"{section}\n-+\n(.*?)\n\n", common, re.DOTALL)
+        if text is not None:
+            placeholder = f"{{common_{section.lower()}}}"
+            docstring = docstring.replace(placeholder, text.group(1))
+    return docstring
+
+
+def _with_prefix(
+    tensors: dict[str, torch.Tensor], prefix: str
+) -> dict[str, torch.Tensor]:
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _scalers(tensors: dict[str, torch.Tensor]) -> dict[Domain, StandardScaler]:
+    domains: tuple[Domain, ...] = ("source", "target")
+    scalers = {d: StandardScaler().set_output(transform="default") for d in domains}
+    for domain, scaler in scalers.items():
+        for key, tensor in _with_prefix(tensors, f"scalers.{domain}.").items():
+            array = tensor.numpy()
+            setattr(scaler, key, array if array.ndim else array.item())
+    return scalers

@@ -1,0 +1,234 @@
+"""What is trained for a translator with discriminators."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gansampler.losses._adversarial import (
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
+)
+from gansampler.translators._data import UnpairedData
+from gansampler.translators._pool import ImagePool
+from gansampler.translators._task import TranslationTask
+
+__all__ = ["AdversarialSettings", "AdversarialTask"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialSettings:
+    """Learning rate, size of the pools, and seeds of an :class:`AdversarialTask`."""
+
+    lr: float
+    betas: tuple[float, float]
+    n_epochs: int
+    n_epochs_decay: int
+    pool_size: int
+    pool_seed: int
+    step_seed: int
+
+
+class AdversarialTask(TranslationTask):
+    r"""Base of the tasks with generators and discriminators, trained in turn.
+
+    A subclass writes :meth:`training_step`, with the methods below. The adversarial
+    losses are least-squares losses. With the scores :math:`D(\cdot)` of a
+    discriminator, the generator minimises
+    :math:`\mathbb{E}[(D(\text{fake}) - 1)^2]`, and the discriminator
+    :math:`\frac{1}{2}\mathbb{E}[(D(\text{real}) - 1)^2] +
+    \frac{1}{2}\mathbb{E}[D(\text{fake})^2]`.
+
+    Parameters
+    ----------
+    networks : dict of str -> Module
+        Networks whose names start with ``discriminator`` are updated by
+        :meth:`update_discriminators`, the others by :meth:`update_generators`.
+    data : UnpairedData
+        The samples of both domains.
+    settings : AdversarialSettings
+        Learning rate, pools and seeds, which :class:`AdversarialTranslator` passes.
+
+    Attributes
+    ----------
+    pools : dict of str -> ImagePool
+        Earlier translations for each discriminator.
+    rng : numpy.random.Generator
+        For what a step draws at random. It is the same in all processes, and part of
+        a checkpoint.
+
+    See Also
+    --------
+    AdversarialTranslator : Builds the task, and trains it.
+
+    Examples
+    --------
+    The step of a translator whose only other loss is the change to the image:
+
+    >>> from gansampler.translators import AdversarialTask
+    >>> class SmallChange(AdversarialTask):
+    ...     def training_step(self, batch):
+    ...         real_source, real_target = batch
+    ...         with self.frozen_discriminators():
+    ...             fake_target = self.modules["generator_st"](real_source)
+    ...             adversarial = self.adversarial_loss("discriminator_t", fake_target)
+    ...             change = (fake_target - real_source).abs().mean()
+    ...             self.update_generators(adversarial + change)
+    ...         losses = self.update_discriminators(
+    ...             discriminator_t=(real_target, fake_target)
+    ...         )
+    ...         return {"adversarial": adversarial, "change": change, **losses}
+    """
+
+    def __init__(
+        self,
+        networks: dict[str, nn.Module],
+        data: UnpairedData,
+        settings: AdversarialSettings,
+    ) -> None:
+        super().__init__(networks, data)
+        self.discriminators = [n for n in networks if n.startswith("discriminator")]
+        generators = [n for n in networks if n not in self.discriminators]
+        self.use_adam(
+            lr=settings.lr,
+            betas=settings.betas,
+            n_epochs=settings.n_epochs,
+            n_epochs_decay=settings.n_epochs_decay,
+            generators=self._parameters(generators),
+            discriminators=self._parameters(self.discriminators),
+        )
+        seeds: list[Any] = [settings.pool_seed]
+        if len(self.discriminators) > 1:
+            sequence = np.random.SeedSequence(settings.pool_seed)
+            seeds = list(sequence.spawn(len(self.discriminators)))
+        self.pools = {
+            name: ImagePool(settings.pool_size, np.random.default_rng(seed))
+            for name, seed in zip(self.discriminators, seeds, strict=True)
+        }
+        self.rng = np.random.default_rng(settings.step_seed)
+
+    def _parameters(self, names: list[str]) -> Iterator[nn.Parameter]:
+        return chain.from_iterable(self.modules[name].parameters() for name in names)
+
+    @contextlib.contextmanager
+    def frozen_discriminators(self) -> Iterator[None]:
+        """Compute no gradients for the discriminators' weights in this context."""
+        networks = [self.modules[name] for name in self.discriminators]
+        for network in networks:
+            network.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for network in networks:
+                network.requires_grad_(True)
+
+    def score(self, discriminator: str, images: torch.Tensor) -> torch.Tensor:
+        """Return a discriminator's scores, in the dtype of the images.
+
+        Parameters
+        ----------
+        discriminator : str
+            Its name.
+        images : Tensor of shape (n, n_channels, height, width) or (n, n_features)
+
+        Returns
+        -------
+        scores : Tensor of shape (n, 1, height', width') or (n, 1)
+            It is trained to return 1 for real images and 0 for translations.
+        """
+        return self.modules[discriminator](images).to(images.dtype)
+
+    def adversarial_loss(self, discriminator: str, fake: torch.Tensor) -> torch.Tensor:
+        """Return what a generator minimises, so that its images are scored as real.
+
+        Parameters
+        ----------
+        discriminator : str
+            Its name.
+        fake : Tensor of shape (n, ...)
+            Translations.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        """
+        return least_squares_generator_loss(self.score(discriminator, fake))
+
+    def update_generators(self, loss: torch.Tensor) -> None:
+        """Update all networks but the discriminators, and the moving averages.
+
+        Parameters
+        ----------
+        loss : Tensor of shape ()
+        """
+        self.update("generators", loss)
+        self.update_ema()
+
+    def update_discriminators(
+        self, **images: tuple[torch.Tensor, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Update the discriminators on real images and on translations.
+
+        Parameters
+        ----------
+        **images : tuple of (real, fake), Tensor of shape (n, ...)
+            By the name of the discriminator. Translations are exchanged for earlier
+            ones, and get no gradients.
+
+        Returns
+        -------
+        losses : dict of str -> Tensor
+            By the name of the discriminator.
+        """
+        losses = {}
+        for name, (real, fake) in images.items():
+            scores = self.score(name, torch.cat([real, self.mix(name, fake)]))
+            on_real, on_fake = scores.split([len(real), len(fake)])
+            losses[name] = least_squares_discriminator_loss(on_real, on_fake)
+        self.update("discriminators", torch.stack(list(losses.values())).sum())
+        return losses
+
+    def mix(self, discriminator: str, fake: torch.Tensor) -> torch.Tensor:
+        """Exchange translations for earlier ones from the pool of a discriminator.
+
+        All processes have the same pool, of the translations of all of them.
+
+        Parameters
+        ----------
+        discriminator : str
+            Its name.
+        fake : Tensor of shape (n, ...)
+
+        Returns
+        -------
+        mixed : Tensor of the same shape
+            Without gradients.
+        """
+        pool = self.pools[discriminator]
+        if not self.is_shared or pool.size == 0:
+            return pool.query(fake)
+        n, rank = len(fake), self.process_group.rank
+        mixed = pool.query(self.process_group.gather(fake.detach()))
+        return mixed[rank * n : (rank + 1) * n]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed of the data, the pools and the state of `rng`."""
+        return {
+            **super().state_dict(),
+            "pools": [pool.state_dict() for pool in self.pools.values()],
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        super().load_state_dict(state)
+        for pool, pool_state in zip(self.pools.values(), state["pools"], strict=True):
+            pool.load_state_dict(pool_state, self.device)
+        self.rng.bit_generator.state = state["rng"]
