@@ -38,7 +38,7 @@ from gansampler.classification._task import (
     WeightedLoss,
 )
 from gansampler.data import warn_near_duplicates
-from gansampler.images import RESIZE, ImageSequence
+from gansampler.images import ImageSequence
 
 __all__ = ["TransferClassifier"]
 
@@ -205,7 +205,7 @@ class TransferClassifier(BaseNetworkClassifier):
         "vertical_flip": ["boolean"],
         "image_shape": [tuple, list, None],
         "path_column": [str, int, None],
-        "resize": [StrOptions(set(RESIZE))],
+        "resize": [StrOptions({"crop", "stretch", "pad"})],
         "trainer": [HasMethods(["fit", "predict"]), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],

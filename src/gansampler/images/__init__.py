@@ -9,13 +9,12 @@ a batch is requested.
 
 from gansampler.images._arrays import check_image_shape
 from gansampler.images._batches import chunks, flip_chosen
-from gansampler.images._decode import RESIZE, decode_file, to_array, warn_if_dark
+from gansampler.images._decode import decode_file, to_array, warn_if_dark
 from gansampler.images._forms import find_form, stack_images
 from gansampler.images._lazy import count_threads
 from gansampler.images._sequence import ImageSequence
 
 __all__ = [
-    "RESIZE",
     "ImageSequence",
     "check_image_shape",
     "chunks",

@@ -106,7 +106,8 @@ class SavePictures(Callback):
     """Translate a few images after an epoch and save them as one picture.
 
     The picture shows the source images in the upper row and their translations in the
-    lower row. Its name has the number of the epoch: ``epoch-0005.png``.
+    lower row. Its name has the number of the epoch: ``epoch-0005.png``. A later fit
+    overwrites the pictures of an earlier one.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gansampler.losses._adversarial import (
+from gansampler.losses import (
     least_squares_discriminator_loss,
     least_squares_generator_loss,
 )

@@ -220,6 +220,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
     def _train(self, task: TranslationTask, n_epochs: int) -> None:
         """Train a task, and set ``history_``."""
         task.params = comparable_params(self)
+        task.translate_function = self.translate
         self.history_: list[dict[str, float]] = self._get_trainer().fit(
             task,
             n_epochs=n_epochs,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gansampler._validation import StrOptions, at_least
-from gansampler.losses._contrastive import patch_contrastive_loss
+from gansampler.losses import patch_contrastive_loss
 from gansampler.networks import PatchProjection
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._adversarial_task import (

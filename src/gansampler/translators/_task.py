@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -96,6 +98,7 @@ class TranslationTask(TrainingTask):
         self.averages: dict[str, AveragedModel] = {}
         # Parameters of the translator, by which a checkpoint's run is recognised.
         self.params: dict[str, Any] = {}
+        self.translate_function: Callable[[npt.ArrayLike], np.ndarray] | None = None
         self.is_shared = False
 
     def use_adam(
@@ -168,6 +171,12 @@ class TranslationTask(TrainingTask):
     @abstractmethod
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Update the networks on (real_source, real_target); return the losses."""
+
+    def translate(self, X: npt.ArrayLike) -> np.ndarray:
+        """Translate images with the networks in their present state, for callbacks."""
+        if self.translate_function is None:
+            return super().translate(X)
+        return self.translate_function(X)
 
     def batches(self, epoch: int, first: int = 1) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield (real_source, real_target)."""
