@@ -101,5 +101,5 @@ def test_it_runs_whole_and_refuses_another_size():
     probabilities = fitted.predict_proba(X)
     assert probabilities.shape == (14, 2)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    with pytest.raises(ValueError, match="resize them"):
+    with pytest.raises(ValueError, match="resize the images"):
         pipeline.fit(rng.integers(0, 256, (14, 40, 40, 3), dtype=np.uint8), y)

@@ -65,9 +65,9 @@ def test_each_pixel_is_looked_at_once(monkeypatch):
     from gansampler.images import _arrays
 
     n_rows = []
-    check = _arrays.check_values
+    check = _arrays._check_values
     monkeypatch.setattr(
-        _arrays, "check_values", lambda X: n_rows.append(len(X)) or check(X)
+        _arrays, "_check_values", lambda X: n_rows.append(len(X)) or check(X)
     )
     sampler = GANOverSampler(translator=Invert(), random_state=0)
     sampler.fit_resample(X / 255, Y)

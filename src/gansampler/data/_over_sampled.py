@@ -145,7 +145,7 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
                 )
         if not all(part.is_image for part in self._parts):
             raise ValueError(
-                "`X` must hold images. Got feature rows, or flattened images without "
+                "`X` must contain images. Got feature rows, or flattened images without "
                 "`image_shape`. Pass image_shape=(height, width, n_channels)."
             )
         self.transform = transform
