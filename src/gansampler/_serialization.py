@@ -27,14 +27,6 @@ from safetensors.torch import save_file
 
 from gansampler.exceptions import ModelFileError
 
-__all__ = [
-    "comparable_params",
-    "content_hash",
-    "load_model",
-    "params_to_json",
-    "save_model",
-]
-
 FORMAT_VERSION = 1
 # Attributes of a class that may differ between two processes that define it.
 NOT_CONTENT = {

@@ -9,8 +9,6 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import Sampler
 
-__all__ = ["BalancedSampler"]
-
 # Each class is drawn in blocks of whole permutations, of about this many draws.
 _BLOCK = 65536
 

@@ -20,8 +20,6 @@ from gansampler.data._perceptual_hash import (
 from gansampler.exceptions import GANSamplerWarning
 from gansampler.images import ImageSequence
 
-__all__ = ["find_near_duplicates", "group_near_duplicates", "warn_near_duplicates"]
-
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 N_ORIENTATIONS = 8

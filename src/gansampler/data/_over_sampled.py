@@ -12,8 +12,6 @@ from torch.utils.data import Dataset
 
 from gansampler.images import ImageSequence
 
-__all__ = ["OverSampledDataset"]
-
 
 class OverSampledDataset(Dataset[tuple[Any, Any]]):
     """Original and synthetic images, read on demand.
@@ -145,8 +143,8 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
                 )
         if not all(part.is_image for part in self._parts):
             raise ValueError(
-                "`X` must contain images. Got feature rows, or flattened images without "
-                "`image_shape`. Pass image_shape=(height, width, n_channels)."
+                "`X` must contain images. Got feature rows, or flattened images "
+                "without `image_shape`. Pass image_shape=(height, width, n_channels)."
             )
         self.transform = transform
 

@@ -17,8 +17,6 @@ from scipy.fft import dctn
 
 from gansampler.images import ImageSequence, chunks
 
-__all__ = ["N_BITS", "close_pairs", "hash_bits", "low_frequencies"]
-
 THUMBNAIL = 32
 N_FREQUENCIES = 16  # in each direction
 N_BITS = N_FREQUENCIES**2

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-__all__ = ["unpack_images"]
-
 MAX_BYTES_PER_MEMBER = 64 * 2**20
 MAX_BYTES = 4 * 2**30
 BLOCK_BYTES = 2**20

@@ -13,8 +13,6 @@ from urllib.request import Request, urlopen
 
 from tqdm.auto import tqdm
 
-__all__ = ["download"]
-
 TIMEOUT = 30.0  # seconds without data
 BLOCK_BYTES = 2**18
 # Status codes that are worth another attempt.

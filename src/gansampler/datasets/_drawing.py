@@ -14,8 +14,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-__all__ = ["LesionScores", "draw_lesion"]
-
 _SUPERSAMPLING = 2
 
 

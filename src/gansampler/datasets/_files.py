@@ -11,8 +11,6 @@ from PIL import Image, ImageOps
 
 from gansampler.images import decode_file, to_array, warn_if_dark
 
-__all__ = ["check_image_size", "read_images"]
-
 # What Pillow raises, depending on the format, if a file is damaged or not an image.
 _UNREADABLE = (
     OSError,

@@ -8,8 +8,6 @@ from PIL import Image
 
 from gansampler.datasets._files import check_image_size, read_images
 
-__all__ = ["load_image_folder"]
-
 
 def load_image_folder(
     root: str | os.PathLike[str],

@@ -8,8 +8,6 @@ import numpy as np
 
 from gansampler.datasets._files import check_image_size, read_images
 
-__all__ = ["load_isic2016", "read_ground_truth", "split_stem"]
-
 _SPLITS = {"train": "Training", "test": "Test"}
 _LABELS = {
     "benign": "benign",

@@ -23,8 +23,6 @@ from gansampler.datasets._isic2016 import (
     split_stem,
 )
 
-__all__ = ["fetch_isic2016"]
-
 _ADDRESS = "https://isic-archive.s3.amazonaws.com/challenges/2016/"
 # Number of images, and of malignant images, as stated by the challenge.
 _COUNTS = {"train": (900, 173), "test": (379, 75)}

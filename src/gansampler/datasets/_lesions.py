@@ -8,8 +8,6 @@ from sklearn.utils import check_random_state
 
 from gansampler.datasets._drawing import LesionScores, draw_lesion
 
-__all__ = ["make_lesions"]
-
 # Difference of the mean scores of the classes, in standard deviations. With normal
 # scores the best possible AUC is Phi(|shift| / sqrt(2)), here .969.
 _SHIFT = LesionScores(asymmetry=0.6, border=0.7, colour=1.7, diameter=1.8)

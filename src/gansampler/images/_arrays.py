@@ -11,13 +11,6 @@ from sklearn.utils import check_array
 
 from gansampler.images._batches import chunks, content_hash
 
-__all__ = [
-    "ArrayReader",
-    "as_uint8",
-    "check_image_shape",
-    "looks_channels_first",
-]
-
 MIN_SIDE = 8
 
 

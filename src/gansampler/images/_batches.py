@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["chunks", "content_hash", "flip_chosen"]
-
 # Without gradients, 16 images of 256 x 256 px keep the activations of a 64-filter
 # generator or of a VGG below 2 GB. Larger chunks are not faster.
 PIXELS_PER_CHUNK = 16 * 256 * 256

@@ -19,8 +19,6 @@ from gansampler.images._batches import chunks, content_hash
 from gansampler.images._decode import CHANNEL_MODES, to_array, warn_if_dark
 from gansampler.images._lazy import LazyReader
 
-__all__ = ["DatasetReader"]
-
 
 class DatasetReader(LazyReader):
     """Read the items of a data set as uint8 images, and keep their labels.

@@ -15,16 +15,6 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from gansampler.exceptions import GANSamplerWarning
 
-__all__ = [
-    "CHANNEL_MODES",
-    "RESIZE",
-    "FileCheck",
-    "check_file",
-    "decode_file",
-    "to_array",
-    "warn_if_dark",
-]
-
 RESIZE = ("crop", "stretch", "pad")
 # Mode of Pillow for each supported number of channels.
 CHANNEL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}

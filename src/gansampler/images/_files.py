@@ -31,8 +31,6 @@ from gansampler.images._lazy import (
     map_in_jobs,
 )
 
-__all__ = ["FileReader"]
-
 
 class FileReader(LazyReader):
     """Decode image files on demand; refuse a file that has changed.

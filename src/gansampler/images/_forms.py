@@ -13,8 +13,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from gansampler._validation import is_missing, nearest_name
 
-__all__ = ["Form", "find_form", "stack_images"]
-
 FormName = Literal["array", "paths", "frame", "dataset"]
 TEXT_KINDS = "OUST"
 

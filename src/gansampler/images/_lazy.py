@@ -18,15 +18,6 @@ import numpy as np
 
 from gansampler.exceptions import GANSamplerWarning, ImageFileError
 
-__all__ = [
-    "LazyReader",
-    "UnreadableImage",
-    "available_memory",
-    "count_threads",
-    "describe_unreadable",
-    "map_in_jobs",
-]
-
 MAX_THREADS = 8
 MAX_NAMED = 10
 # Of the free memory at the first read, shared by all processes of the machine.

@@ -16,8 +16,6 @@ from gansampler.images._files import FileReader
 from gansampler.images._forms import find_form, stack_images
 from gansampler.images._lazy import UnreadableImage
 
-__all__ = ["ImageSequence"]
-
 ON_ERROR = ("raise", "skip")
 PARTS_AHEAD = 5
 

@@ -13,7 +13,6 @@ from gansampler.images import ImageSequence
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "plot_translations"]
 
 # Entries of a history record that are not losses.
 NOT_LOSSES = {"epoch", "n_steps", "seconds", "images_per_second", "lr"}

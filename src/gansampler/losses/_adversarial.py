@@ -3,15 +3,6 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = [
-    "hinge_discriminator_loss",
-    "hinge_generator_loss",
-    "least_squares_discriminator_loss",
-    "least_squares_generator_loss",
-    "non_saturating_discriminator_loss",
-    "non_saturating_generator_loss",
-]
-
 
 def least_squares_discriminator_loss(
     real_scores: Tensor, fake_scores: Tensor

@@ -10,8 +10,6 @@ from gansampler.losses._kernels._differentiable import sigmoid_loss
 from gansampler.losses._kernels._sigmoid import sigmoid_kernel
 from gansampler.losses._module import LossModule, as_buffer
 
-__all__ = ["BinaryFocalLoss", "binary_focal_loss"]
-
 
 @arguments.number_by_position
 def binary_focal_loss(

@@ -11,8 +11,6 @@ from gansampler.losses._class_weights import (
 )
 from gansampler.losses._focal import FocalLoss
 
-__all__ = ["ClassBalancedLoss"]
-
 
 class ClassBalancedLoss(FocalLoss):
     r"""Focal loss weighted by the inverse of the effective number of samples.

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from gansampler.losses._arguments import check_choice
 
-__all__ = ["check_class_counts", "class_weights", "effective_number_weights"]
-
 
 def check_class_counts(class_counts: object) -> Tensor:
     """Return the number of samples per class in float64; each must be at least 1."""

@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["patch_contrastive_loss"]
-
 
 def patch_contrastive_loss(
     query: Tensor, key: Tensor, temperature: float = 0.07

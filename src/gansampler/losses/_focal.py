@@ -17,8 +17,6 @@ from gansampler.losses._kernels._differentiable import (
 )
 from gansampler.losses._module import LossModule, as_buffer
 
-__all__ = ["FocalLoss", "focal_loss"]
-
 
 @arguments.number_by_position
 def focal_loss(

@@ -13,8 +13,6 @@ from gansampler.losses._class_weights import (
 from gansampler.losses._focal import focal_loss
 from gansampler.losses._module import LossModule
 
-__all__ = ["LDAMLoss"]
-
 
 class LDAMLoss(LossModule):
     r"""Cross-entropy with a larger margin for a rarer class.

@@ -10,8 +10,6 @@ from gansampler.losses._class_weights import check_class_counts
 from gansampler.losses._focal import focal_loss
 from gansampler.losses._module import LossModule
 
-__all__ = ["LogitAdjustedLoss"]
-
 
 class LogitAdjustedLoss(LossModule):
     r"""Cross-entropy of logits plus the logarithm of the class frequencies.

@@ -26,8 +26,6 @@ from gansampler.metrics._intervals import (
     wilson_interval,
 )
 
-__all__ = ["ClinicalReport", "clinical_report"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClinicalReport:

@@ -16,8 +16,6 @@ from gansampler.metrics._binary import (
     check_scores,
 )
 
-__all__ = ["roc_auc_interval"]
-
 Interval = tuple[float, float]
 
 

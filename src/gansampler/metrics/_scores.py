@@ -7,8 +7,6 @@ from sklearn.metrics import recall_score
 
 from gansampler.metrics._binary import check_binary, check_has_cases
 
-__all__ = ["sensitivity_score", "specificity_score"]
-
 
 def sensitivity_score(
     y_true: ArrayLike, y_pred: ArrayLike, *, pos_label: Any = None

@@ -6,8 +6,6 @@ from torch import nn
 from gansampler.networks._init import init_weights
 from gansampler.networks._layers import InstanceNorm2d, to_fast_layout
 
-__all__ = ["PatchDiscriminator"]
-
 
 class PatchDiscriminator(nn.Module):
     """4 x 4 convolutions that return one score for each of many overlapping patches.

@@ -2,8 +2,6 @@
 
 from torch import nn
 
-__all__ = ["init_weights"]
-
 
 def init_weights(module: nn.Module, std: float = 0.02) -> nn.Module:
     """Draw the weights of convolutions and linear layers from N(0, std^2).

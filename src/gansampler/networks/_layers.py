@@ -6,14 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = [
-    "InstanceNorm2d",
-    "ReflectionPad2d",
-    "RowwiseConv2d",
-    "UpsampledConv2d",
-    "to_fast_layout",
-]
-
 # From this number of values per image on, one call per image is faster than a copy.
 MIN_SIZE_TO_SPLIT = 2**18
 

@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-__all__ = ["MLPDiscriminator", "MLPGenerator"]
-
 
 class MLPGenerator(nn.Module):
     """A residual perceptron: the input plus a learned change.

@@ -7,8 +7,6 @@ from torch import nn
 
 from gansampler.networks._init import init_weights
 
-__all__ = ["PatchProjection"]
-
 
 class PatchProjection(nn.Module):
     """Map the features of an image at chosen pixels to vectors that can be compared.

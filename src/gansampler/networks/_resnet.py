@@ -14,8 +14,6 @@ from gansampler.networks._layers import (
     to_fast_layout,
 )
 
-__all__ = ["ResNetGenerator"]
-
 # atanh is infinite at 1. This value keeps black and white at a finite distance.
 MAX_SKIPPED = 0.99
 

@@ -10,8 +10,6 @@ from gansampler.networks._layers import (
     to_fast_layout,
 )
 
-__all__ = ["UNetGenerator"]
-
 
 class UNetGenerator(nn.Module):
     """An encoder and a decoder with skip connections between them.

@@ -19,8 +19,6 @@ from gansampler._validation import (
 from gansampler.data import OverSampledDataset
 from gansampler.images import ImageSequence
 
-__all__ = ["OpenedData", "append", "check_output_dir", "open_data"]
-
 
 def check_output_dir(form: str, output_dir: str | os.PathLike[str] | None) -> None:
     """Refuse an `output_dir` that does not go with the form of `X`."""

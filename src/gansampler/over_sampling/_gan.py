@@ -37,8 +37,6 @@ from gansampler.over_sampling._plan import (
 from gansampler.over_sampling.output import open_output
 from gansampler.translators import CycleGAN
 
-__all__ = ["GANOverSampler"]
-
 
 class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
     """Over-sample by translating images of other classes into an under-represented one.

@@ -15,8 +15,6 @@ from gansampler.images import ImageSequence
 from gansampler.training import Progress
 from gansampler.translators import BaseTranslator
 
-__all__ = ["Chunk", "check_n_versions", "draw_sources", "generate"]
-
 # Large enough for full batches, and small enough for any memory.
 BYTES_PER_CHUNK = 2**24
 # Random rotations of a source that are tried to get a distinct translation.

@@ -10,8 +10,6 @@ from imblearn.pipeline import Pipeline
 
 from gansampler.exceptions import GANSamplerWarning
 
-__all__ = ["warn_of_leakage"]
-
 
 def warn_of_leakage() -> None:
     """Warn if the last step of the calling pipeline splits its training data.

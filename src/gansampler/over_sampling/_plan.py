@@ -20,14 +20,6 @@ from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import check_n_versions
 from gansampler.translators import BaseTranslator, CycleGAN
 
-__all__ = [
-    "ClassPlan",
-    "check_strategy",
-    "fit_translator",
-    "make_plan",
-    "prepare_translators",
-]
-
 
 class ClassPlan(NamedTuple):
     """A class that grows.

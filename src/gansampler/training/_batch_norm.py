@@ -16,8 +16,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gansampler.training._process_group import ProcessGroup
 
-__all__ = ["synchronised_batch_norm"]
-
 
 @contextlib.contextmanager
 def synchronised_batch_norm(

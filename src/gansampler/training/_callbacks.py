@@ -11,8 +11,6 @@ from PIL import Image
 
 from gansampler.training._task import TrainingTask
 
-__all__ = ["Callback", "SavePictures", "TensorBoard"]
-
 
 class Callback:
     """Base class of callbacks. All hooks do nothing unless they are overridden.

@@ -23,8 +23,6 @@ from gansampler._serialization import content_hash, load_model, save_model
 from gansampler.exceptions import CheckpointError, CheckpointWarning, ModelFileError
 from gansampler.training._state import Snapshot
 
-__all__ = ["Checkpoints", "identify_run"]
-
 KIND = "checkpoint"
 N_KEPT = 2
 N_CHARACTERS_OF_HASH = 16

@@ -18,16 +18,6 @@ from gansampler.training._batch_norm import synchronised_batch_norm
 from gansampler.training._process_group import ProcessGroup
 from gansampler.training._task import TrainingTask
 
-__all__ = [
-    "deterministic_kernels",
-    "is_available",
-    "make_fabric",
-    "on_gpu",
-    "placed",
-    "set_up",
-    "to_device",
-]
-
 
 def make_fabric(
     accelerator: str, device: int | list[int], precision: str, mixed_precision: bool

@@ -26,8 +26,6 @@ import torch
 
 from gansampler.exceptions import ProcessFailedError
 
-__all__ = ["run_in_processes", "run_worker"]
-
 CALL, RESULT, ERROR = "call", "result", "error"
 START = "from gansampler.training._launch import run_worker; run_worker()"
 SECONDS_BETWEEN_CHECKS = 0.05

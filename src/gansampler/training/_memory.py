@@ -12,8 +12,6 @@ from gansampler.exceptions import OutOfMemoryError
 from gansampler.training._process_group import ProcessGroup
 from gansampler.training._task import TrainingTask
 
-__all__ = ["batch_size_for", "explain_out_of_memory", "map_rows"]
-
 # Up to this size the activations of a layer stay in the caches of a CPU. A GPU needs
 # at least that size to be busy.
 PIXELS_ON_CPU, PIXELS_ON_GPU = 2**16, 2**20

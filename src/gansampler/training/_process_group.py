@@ -20,8 +20,6 @@ import torch.distributed as dist
 
 from gansampler.exceptions import ProcessFailedError
 
-__all__ = ["ProcessGroup", "join_group", "launched_from_outside"]
-
 ERROR_KEY = "gansampler/error"
 # Another process may write a checkpoint or decode its first images meanwhile.
 TIMEOUT = dt.timedelta(minutes=30)

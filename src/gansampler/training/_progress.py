@@ -14,8 +14,6 @@ from collections.abc import Mapping
 
 from tqdm.auto import tqdm
 
-__all__ = ["Progress"]
-
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_DRAWS = 0.2
 

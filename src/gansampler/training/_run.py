@@ -26,8 +26,6 @@ from gansampler.training._progress import Progress
 from gansampler.training._state import Snapshot, capture, is_finite, restore
 from gansampler.training._task import TrainingTask
 
-__all__ = ["Run"]
-
 # The losses of this many steps stay on the device before they are checked, so that a
 # GPU does not wait for the CPU after each step.
 STEPS_BETWEEN_CHECKS = 50

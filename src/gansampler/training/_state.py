@@ -14,15 +14,6 @@ import torch
 
 from gansampler.training._task import TrainingTask
 
-__all__ = [
-    "Snapshot",
-    "capture",
-    "capture_random",
-    "is_finite",
-    "restore",
-    "restore_random",
-]
-
 Tensors = dict[str, torch.Tensor]
 
 

@@ -13,8 +13,6 @@ from torch import nn
 
 from gansampler.training._process_group import ProcessGroup
 
-__all__ = ["TrainingTask"]
-
 Batch = tuple[torch.Tensor, ...]
 
 

@@ -51,8 +51,6 @@ from gansampler.training._state import (
 )
 from gansampler.training._task import TrainingTask
 
-__all__ = ["Trainer"]
-
 
 class Trainer(NearestNameMixin, BaseEstimator):
     """Where and how networks are trained: device, precision, processes, checkpoints.

@@ -36,8 +36,6 @@ from gansampler.translators._adversarial_task import (
 from gansampler.translators._base import BaseTranslator
 from gansampler.translators._data import Domain, UnpairedData
 
-__all__ = ["AdversarialTranslator"]
-
 N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
 SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
 

@@ -20,8 +20,6 @@ from gansampler.translators._data import UnpairedData
 from gansampler.translators._pool import ImagePool
 from gansampler.translators._task import TranslationTask
 
-__all__ = ["AdversarialSettings", "AdversarialTask"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialSettings:

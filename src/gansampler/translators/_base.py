@@ -31,8 +31,6 @@ from gansampler.training import Trainer
 from gansampler.translators._data import Domain, encode
 from gansampler.translators._task import TranslationTask
 
-__all__ = ["BaseTranslator"]
-
 
 def _has_discriminator(translator: BaseTranslator) -> bool:
     return hasattr(translator, "_discriminator_network")

@@ -18,8 +18,6 @@ from gansampler.translators._adversarial_task import (
 )
 from gansampler.translators._data import UnpairedData
 
-__all__ = ["CUT", "CUTTask"]
-
 LAMBDA_NCE, LAMBDA_NCE_FAST = 1.0, 10.0
 # The published settings.
 N_PATCHES = 256

@@ -21,8 +21,6 @@ from gansampler.translators._adversarial_task import (
 )
 from gansampler.translators._data import UnpairedData
 
-__all__ = ["CycleGAN", "CycleGANTask"]
-
 MAX_UNET_DEPTH = 4
 
 

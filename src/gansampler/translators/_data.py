@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from gansampler.images import ImageSequence, flip_chosen
 from gansampler.training import ProcessGroup
 
-__all__ = ["Domain", "UnpairedData", "encode", "pad_to_multiple"]
-
 Domain = Literal["source", "target"]
 
 

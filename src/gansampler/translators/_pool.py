@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["ImagePool"]
-
 
 class ImagePool:
     """Return a mix of new and earlier images.

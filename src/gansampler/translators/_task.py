@@ -17,8 +17,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from gansampler.training import TrainingTask
 from gansampler.translators._data import UnpairedData
 
-__all__ = ["TranslationTask"]
-
 BETAS = (0.5, 0.999)
 
 

@@ -11,17 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = [
-    "checksum",
-    "checksum_of_file",
-    "explain_write_errors",
-    "make_writable",
-    "refuse_source_folders",
-    "remove_temporary_files",
-    "visible_files",
-    "write_file",
-]
-
 TEMPORARY = ".tmp"
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

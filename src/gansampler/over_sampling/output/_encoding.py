@@ -9,8 +9,6 @@ from PIL import Image
 
 from gansampler.images import ImageSequence
 
-__all__ = ["SUFFIXES", "check_channels", "encode", "estimate_bytes"]
-
 SUFFIXES = {"png": "png", "jpeg": "jpg"}
 CHANNELS = {"png": (1, 3, 4), "jpeg": (1, 3)}
 JPEG_QUALITY = 95

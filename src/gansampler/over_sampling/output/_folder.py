@@ -58,8 +58,6 @@ from gansampler.over_sampling.output._names import LOCK, file_name, folder_names
 from gansampler.over_sampling.output._settings import fingerprint, to_json
 from gansampler.training import join_group, launched_from_outside
 
-__all__ = ["ClassFiles", "FileOutput", "from_first_process", "is_first_process"]
-
 
 def is_first_process() -> bool:
     """Whether this process writes, of those that compute together."""

@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 from gansampler.over_sampling.output._disk import explain_write_errors, write_file
 from gansampler.over_sampling.output._names import JOURNAL
 
-__all__ = ["ChunkEntry", "ImageEntry", "Journal", "TranslatorEntry"]
-
 
 class ImageEntry(NamedTuple):
     """One synthetic image in a file.

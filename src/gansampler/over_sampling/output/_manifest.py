@@ -13,8 +13,6 @@ from gansampler.over_sampling.output._disk import write_file
 from gansampler.over_sampling.output._journal import Journal
 from gansampler.over_sampling.output._names import MANIFEST_CSV, MANIFEST_JSON
 
-__all__ = ["write_manifest"]
-
 COLUMNS = ["path", "label", "parent", "parent_row", "translator", "seed", "score"]
 
 

@@ -7,15 +7,6 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePath
 
-__all__ = [
-    "JOURNAL",
-    "LOCK",
-    "MANIFEST_CSV",
-    "MANIFEST_JSON",
-    "file_name",
-    "folder_names",
-]
-
 JOURNAL = ".gansampler.jsonl"
 LOCK = ".gansampler.lock"
 MANIFEST_CSV = "manifest.csv"

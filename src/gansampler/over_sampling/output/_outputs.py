@@ -15,8 +15,6 @@ from gansampler.over_sampling._plan import ClassPlan
 from gansampler.over_sampling.output._folder import FileOutput, from_first_process
 from gansampler.over_sampling.output._settings import has_seed, run_settings
 
-__all__ = ["ArrayOutput", "open_output"]
-
 
 class ArrayOutput:
     """An array that is filled in order.

@@ -17,8 +17,6 @@ from gansampler.images import ImageSequence
 from gansampler.over_sampling._plan import ClassPlan
 from gansampler.translators import CycleGAN
 
-__all__ = ["fingerprint", "has_seed", "run_settings", "to_json"]
-
 
 def run_settings(
     images: ImageSequence,
