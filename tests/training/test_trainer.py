@@ -3,6 +3,7 @@ import logging
 import pickle
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
@@ -18,7 +19,7 @@ from gansampler.exceptions import (
     TrainingRestoredWarning,
     TrainingStoppedWarning,
 )
-from gansampler.training import Callback, TensorBoard
+from gansampler.training import Callback, TensorBoard, _device
 from tests.training.line_task import LineTask
 
 
@@ -294,6 +295,27 @@ def test_weights_in_half_precision_are_cast_anew_after_an_update():
 
     history = Trainer(precision="bf16-mixed").fit(TwoUpdates(n_batches=1), n_epochs=1)
     assert history[0]["loss"] < 0.95 * history[0]["first"]
+
+
+def test_threads_hide_the_messages_of_fabric_together():
+    logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    disabled_in_between, make = [], _device.Fabric
+
+    def slow_fabric(**settings):
+        time.sleep(0.01)
+        disabled_in_between.append(logger.disabled)
+        return make(**settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_device, "Fabric", slow_fabric)
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [
+                pool.submit(_device.make_fabric, "cpu", 1, "32-true", False)
+                for _ in range(8)
+            ]
+            [job.result() for job in jobs]
+    assert disabled_in_between == [True] * 8
+    assert not logger.disabled
 
 
 def test_quiet_by_default_and_a_line_when_logging(capfd):

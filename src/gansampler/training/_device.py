@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from itertools import chain
 from typing import cast
@@ -17,6 +18,9 @@ from torch import nn
 from gansampler.training._batch_norm import synchronised_batch_norm
 from gansampler.training._process_group import ProcessGroup
 from gansampler.training._task import TrainingTask
+
+# The two contexts around it change a logger and the environment of the whole process.
+_MAKING_FABRIC = threading.Lock()
 
 
 def make_fabric(
@@ -32,7 +36,7 @@ def make_fabric(
             plugins=[LightningEnvironment()],
         )
 
-    with _quiet_fabric(), _without_fabric_run():
+    with _MAKING_FABRIC, _quiet_fabric(), _without_fabric_run():
         if precision == "auto":
             full = make("32-true")
             if not mixed_precision or not _has_bfloat16(full.device):
