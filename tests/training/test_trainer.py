@@ -300,9 +300,11 @@ def test_weights_in_half_precision_are_cast_anew_after_an_update():
 def test_threads_hide_the_messages_of_fabric_together():
     logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
     disabled_in_between, make = [], _device.Fabric
+    # The first one ends while the others are under way.
+    seconds = iter([0.01] + 7 * [0.05])
 
     def slow_fabric(**settings):
-        time.sleep(0.01)
+        time.sleep(next(seconds))
         disabled_in_between.append(logger.disabled)
         return make(**settings)
 
