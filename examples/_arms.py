@@ -1,4 +1,4 @@
-"""The comparison that both longer examples make: one classifier, three diets."""
+"""The comparison of the longer examples: one classifier, three training sets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def run_arms(
     for arm, (X, y) in arms.items():
         start = time.monotonic()
         labels, counts = np.unique(y, return_counts=True)
-        held = ", ".join(
+        class_counts = ", ".join(
             f"{n} {label}" for label, n in zip(labels, counts, strict=True)
         )
-        print(f"\nClassifier, {arm}: {held}", flush=True)
+        print(f"\nClassifier, {arm}: {class_counts}", flush=True)
         models[arm] = clone(classifier).fit(X, y)
         positive = models[arm].classes_.tolist().index("malignant")
         scores = models[arm].predict_proba(X_test)[:, positive]
@@ -45,7 +45,7 @@ def run_arms(
 
 
 def print_table(reports: dict[str, ClinicalReport]) -> None:
-    """Print one line an arm, each figure with its 95 % interval."""
+    """Print one line per arm, each figure with its 95 % interval."""
     columns = ("roc_auc", "average_precision", "sensitivity", "specificity")
     heads = ("AUC", "average precision", "sensitivity", "specificity")
     width = max(map(len, reports))
@@ -58,6 +58,6 @@ def print_table(reports: dict[str, ClinicalReport]) -> None:
         print(f"{arm:<{width}}" + "".join(f"  {cell:>20}" for cell in cells))
     print(
         "\nIn brackets: 95 % intervals over this test set. Sensitivity and specificity "
-        "are\nthose at the threshold 0.5. One seed an arm: intervals that overlap are "
+        "are\nthose at the threshold 0.5. One seed per arm: intervals that overlap are "
         "no\nevidence that one arm beats another."
     )
