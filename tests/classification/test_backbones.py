@@ -238,6 +238,27 @@ class TestFreeze:
         assert not hasattr(model, "network_")
 
 
+@pytest.mark.ddp
+def test_two_processes_take_the_steps_of_one(make, data):
+    """Batch normalisation, with and without activation, uses the whole batch."""
+    X, y = data
+    one, two = (
+        make(
+            "efficientnet_lite0",
+            weights="DEFAULT",
+            freeze="blocks.4",
+            optimizer="sgd",
+            lr=0.01,
+            batch_size=10,
+            n_epochs=1,
+            trainer=Trainer(accelerator="cpu", precision="64-true", devices=devices),
+        ).fit(X, y)
+        for devices in (1, 2)
+    )
+    np.testing.assert_allclose(two.embed(X), one.embed(X), rtol=1e-4, atol=1e-5)
+    assert two.history_[0]["loss"] == pytest.approx(one.history_[0]["loss"], rel=1e-6)
+
+
 # The smallest model of each family, and the size of its images.
 FAMILIES = {
     "alexnet": 64,

@@ -107,3 +107,17 @@ def test_in_a_pipeline(extractor):
 def test_bad_input_is_refused(params, data, match):
     with pytest.raises(ValueError, match=match):
         FeatureExtractor(**params).transform(data)
+
+
+def test_features_of_an_own_network():
+    torch.manual_seed(0)
+    module = torch.nn.Conv2d(3, 4, 5)
+    extractor = FeatureExtractor(module, min_side=1)
+    found = extractor.transform(X)
+    with torch.no_grad():
+        batch = torch.from_numpy(X).permute(0, 3, 1, 2) / 127.5 - 1
+        expected = module(batch).mean((2, 3)).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        module.weight += 1
+    # The content of the network counts, not its identity.
+    assert not np.allclose(extractor.transform(X), found)

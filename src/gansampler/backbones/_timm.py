@@ -90,11 +90,22 @@ def _create(timm: ModuleType, name: str) -> nn.Module:
     options = {"pretrained": False, "num_classes": 0}
     try:
         # With these options, vision transformers accept images of any size.
-        return timm.create_model(
+        model = timm.create_model(
             name, dynamic_img_size=True, dynamic_img_pad=True, **options
         )
     except TypeError:
-        return timm.create_model(name, **options)
+        model = timm.create_model(name, **options)
+    for layer in model.modules():
+        if isinstance(layer, timm.layers.BatchNormAct2d):
+            # The layer also has an activation. As a layer of torch with a hook, it can
+            # use the statistics of all processes in distributed training.
+            layer.__class__ = nn.BatchNorm2d
+            layer.register_forward_hook(_activate)
+    return model
+
+
+def _activate(layer: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
+    return layer.act(layer.drop(output))
 
 
 def load_timm_weights(backbone: str) -> State:
