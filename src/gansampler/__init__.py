@@ -29,6 +29,7 @@ _HOME = {
     "make_melanet": "recipes",
 }
 _SUBPACKAGES = {
+    "backbones",
     "classification",
     "data",
     "datasets",
@@ -39,6 +40,7 @@ _SUBPACKAGES = {
     "metrics",
     "networks",
     "over_sampling",
+    "quality",
     "recipes",
     "training",
     "translators",

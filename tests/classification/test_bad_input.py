@@ -69,7 +69,12 @@ CASES = {
     "loss": (X, Y, {"loss": "focl"}, "Got 'focl' instead. Did you mean 'focal'"),
     "optimizer": (X, Y, {"optimizer": "adma"}, "Got 'adma' instead. Did you mean 'ad"),
     "epochs": (X, Y, {"n_epochs": 1.5}, "The 'n_epochs' parameter of TransferClassif"),
-    "freeze": (X, Y, {"freeze": "no"}, "The 'freeze' parameter of TransferClassifier"),
+    "freeze": (
+        X,
+        Y,
+        {"freeze": "no"},
+        "module in the body .*Got 'no'.*'features'",
+    ),
     "trainer": (X, Y, {"trainer": "cpu"}, "The 'trainer' parameter of TransferClassi"),
     "paths": (["a.png", "b.png"], Y[:2], {}, "2 of 2 are not: row 0 .*row 1 .*Replace"),
 }

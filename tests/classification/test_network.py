@@ -1,205 +1,52 @@
-"""The networks, compared with the forward methods of torchvision."""
+"""The classifier network: its head, its frozen layers and its errors."""
 
 import pytest
 import torch
-import torchvision
 from torch import nn
-from torchvision.models import VisionTransformer
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from gansampler import build_classifier
+from gansampler.backbones import Backbone, build_backbone
 from gansampler.classification import ClassifierNetwork
-from gansampler.classification._backbones import (
-    VisionTransformerBackbone,
-    build_backbone,
-    check_image_size,
-)
-from gansampler.classification._network import add_head
+from gansampler.classification._network import freeze_layers
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-# The smallest model of each family, and the layer of torchvision whose input is the
-# vector of features.
-LINEAR_LAYERS = {
-    "densenet121": "classifier",
-    "efficientnet_b0": "classifier",
-    "googlenet": "fc",
-    "mnasnet0_5": "classifier",
-    "mobilenet_v2": "classifier",
-    "mobilenet_v3_small": "classifier",
-    "regnet_x_400mf": "fc",
-    "resnet18": "fc",
-    "shufflenet_v2_x0_5": "fc",
-    "swin_t": "head",
-    "convnext_tiny": "classifier.2",
-}
+IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def build_random(name, n_classes, state=None):
-    mean, std = IMAGENET
-    backbone = build_backbone(name, in_channels=3, mean=mean, std=std, state=state)
-    return add_head(backbone, n_classes)
-
-
-def random_images(size, n_channels=3):
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(2, n_channels, size, size, generator=generator)
-
-
-def imagenet(images):
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in IMAGENET)
-    return (images - mean) / std
-
-
-def build_reference(name):
-    options = {"googlenet": {"aux_logits": False, "init_weights": True}}
-    torch.manual_seed(1)
-    model = torchvision.models.get_model(name, weights=None, **options.get(name, {}))
-    # Statistics other than 0 and 1, as after training.
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.uniform_(-0.1, 0.1)
-            layer.running_var.uniform_(0.5, 1.5)
-    return model.eval()
-
-
-@pytest.mark.parametrize("name", LINEAR_LAYERS)
-def test_features_are_those_of_torchvision(name, tmp_path):
-    model = build_reference(name)
-    torch.save(model.state_dict(), tmp_path / "weights.pth")
-    if name == "googlenet":
-        # As torchvision builds it with its pretrained weights.
-        model.transform_input = True
-    seen = []
-    layer = model.get_submodule(LINEAR_LAYERS[name])
-    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    images = random_images(40)
-    network = build_classifier(name, 3, weights=tmp_path / "weights.pth").eval()
-    with torch.no_grad():
-        model(imagenet(images))
-        features = network.embed(images * 2 - 1)
-        logits = network(images * 2 - 1)
-    expected = seen[0].flatten(1)
-    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
-    assert expected.std() > 1e-3
-    assert logits.shape == (2, 3)
-    torch.testing.assert_close(logits, network.head(features))
-
-
-def test_features_of_a_model_without_linear_layer(tmp_path):
-    name = "squeezenet1_1"
-    model = build_reference(name)
-    # The head of a state dict is not needed.
-    state = {k: v for k, v in model.state_dict().items() if k.startswith("features.")}
-    torch.save(state, tmp_path / "weights.pth")
-    network = build_classifier(name, 2, weights=str(tmp_path / "weights.pth")).eval()
-    images = random_images(32)
-    with torch.no_grad():
-        expected = model.features(imagenet(images)).mean((2, 3))
-        features = network.embed(images * 2 - 1)
-    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-6)
-
-
-# The construction of their weights takes seconds, and shapes need no weights.
-@pytest.mark.parametrize(
-    ("name", "n_features", "size"),
-    [
-        ("alexnet", 256, 64),
-        ("inception_v3", 2048, 75),
-        ("maxvit_t", 512, 224),
-        ("swin_v2_t", 768, 33),
-        ("vgg16", 512, 32),
-        ("vit_b_16", 768, 40),
-        ("wide_resnet50_2", 2048, 32),
-    ],
-)
-def test_sizes_of_large_models(name, n_features, size):
-    with torch.device("meta"):
-        network = build_random(name, 4)
-        images = torch.zeros(2, 3, size, size)
-    assert network.head.in_features == n_features
-    assert network(images).shape == (2, 4)
-    assert isinstance(network.norm, nn.LayerNorm if name == "maxvit_t" else nn.Identity)
-
-
-def tiny_vit(image_size):
-    torch.manual_seed(0)
-    model = VisionTransformer(
-        image_size=image_size,
-        patch_size=8,
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=16,
-        mlp_dim=32,
-    )
-    model.heads = nn.Identity()
-    return model.eval()
-
-
-def test_vision_transformer_gives_its_class_token():
-    model = tiny_vit(32)
-    backbone = VisionTransformerBackbone(model)
-    images = random_images(32)
-    with torch.no_grad():
-        torch.testing.assert_close(backbone(images).flatten(1), model(images))
-
-
-def test_vision_transformer_interpolates_positions():
-    small, large = tiny_vit(32), tiny_vit(48)
-    state = interpolate_embeddings(48, 8, small.state_dict())
-    large.load_state_dict(state)
-    images = random_images(48)
-    with torch.no_grad():
-        features = VisionTransformerBackbone(small)(images).flatten(1)
-        torch.testing.assert_close(features, large(images), rtol=1e-4, atol=1e-5)
-
-
-def test_vision_transformer_pads_images_to_whole_patches():
-    backbone = VisionTransformerBackbone(tiny_vit(32))
-    images = random_images(29)
-    padded = nn.functional.pad(images, (0, 3, 0, 3), mode="replicate")
-    with torch.no_grad():
-        torch.testing.assert_close(backbone(images), backbone(padded))
-
-
-def test_weights_of_a_vision_transformer_set_its_grid():
-    with torch.device("meta"):
-        state = torchvision.models.vit_b_32(image_size=96).state_dict()
-        network = build_random("vit_b_32", 2, state)
-    assert network.backbone.encoder.pos_embedding.shape[1] == 3 * 3 + 1
-
-
-@pytest.mark.parametrize("in_channels", [1, 4])
-def test_filters_are_shared_among_other_channels(in_channels, tmp_path):
-    model = build_reference("resnet18")
-    torch.save(model.state_dict(), tmp_path / "weights.pth")
-    network = build_classifier(
-        "resnet18", 2, weights=tmp_path / "weights.pth", in_channels=in_channels
-    ).eval()
-    grey = random_images(32, 1)
-    mean, std = (sum(v) / 3 for v in IMAGENET)
-    normalised = ((grey - mean) / std).expand(-1, 3, -1, -1)
-    model.fc = nn.Identity()
-    with torch.no_grad():
-        expected = model(normalised)
-        features = network.embed(grey.expand(-1, in_channels, -1, -1) * 2 - 1)
-    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_new_filters_for_other_channels():
-    network = build_classifier("resnet18", 2, weights=None, in_channels=5)
-    assert network.backbone.conv1.weight.shape == (64, 5, 7, 7)
-    assert network.backbone.conv1.bias is None
-    assert network(random_images(32, 5)).shape == (2, 2)
+def test_is_a_linear_layer_on_the_features():
+    network = build_classifier("shufflenet_v2_x0_5", 3, weights=None).eval()
+    assert isinstance(network, ClassifierNetwork)
+    features = network.embed(IMAGES)
+    torch.testing.assert_close(features, network.backbone(IMAGES))
+    torch.testing.assert_close(network(IMAGES), network.head(features))
+    assert network(IMAGES).shape == (2, 3)
 
 
 def test_is_a_torch_module():
     network = build_classifier("squeezenet1_1", 2, weights=None)
-    assert isinstance(network, ClassifierNetwork)
     assert network.training
-    loss = network(random_images(32)).square().sum()
+    loss = network(IMAGES).square().sum()
     loss.backward()
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_pretrained_weights_from_an_installed_package():
+    network = build_classifier("efficientnet_lite0", 2, weights="DEFAULT").eval()
+    expected = build_backbone("efficientnet_lite0").eval()(IMAGES)
+    torch.testing.assert_close(network.embed(IMAGES), expected)
+
+
+def test_state_dict_of_a_classifier_serves_as_weights():
+    network = build_classifier("squeezenet1_1", 2, weights=None).eval()
+    other = build_classifier("squeezenet1_1", 5, weights=network.state_dict()).eval()
+    torch.testing.assert_close(other.embed(IMAGES), network.embed(IMAGES))
+
+
+def test_a_backbone_for_one_size_of_images():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 10 * 12, 7))
+    network = build_classifier(module, 2, weights=None, image_size=(10, 12))
+    assert network.head.in_features == 7
+    with pytest.raises(ValueError, match="Sequential|size that the backbone accepts"):
+        build_classifier(module, 2, weights=None)
 
 
 def test_unknown_backbone_names_the_nearest():
@@ -214,20 +61,66 @@ def test_counts_must_be_positive(wrong):
         build_classifier("resnet18", weights=None, **arguments)
 
 
+class Tokens(nn.Module):
+    """Parameters of its own, and modules in a nested sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3, 1, 1))
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.blocks = nn.Sequential(*(nn.Conv2d(4, 4, 1) for _ in range(11)))
+        self.last = nn.Conv2d(4, 5, 1)
+
+    def forward(self, images):
+        return self.last(self.blocks(self.stem(images * self.scale)))
+
+
+STEM = {"scale", "stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"}
+BLOCKS = {f"blocks.{i}.{kind}" for i in range(11) for kind in ("weight", "bias")}
+
+
 @pytest.mark.parametrize(
-    ("name", "smallest"), [("squeezenet1_1", 17), ("alexnet", 63), ("vgg11", 32)]
+    ("freeze", "expected"),
+    [
+        (False, set()),
+        ("stem.0", {"scale", "stem.0.weight", "stem.0.bias"}),
+        ("stem", STEM),
+        # Block 10 comes after block 1, though its name begins alike.
+        ("blocks.1", STEM | {n for n in BLOCKS if n.split(".")[1] in ("0", "1")}),
+        ("blocks", STEM | BLOCKS),
+        ("last", STEM | BLOCKS | {"last.weight", "last.bias"}),
+        (True, STEM | BLOCKS | {"last.weight", "last.bias"}),
+    ],
 )
-def test_the_error_for_small_images_has_the_smallest_size(name, smallest):
-    with torch.device("meta"):
-        network = build_random(name, 2)
-    check_image_size(network, name, (smallest, smallest, 3))
-    rule = f"images that {name} accepts are {smallest} x {smallest} px. Got 12 x 64"
-    with pytest.raises(ValueError, match=rule):
-        check_image_size(network, name, (12, 64, 3))
+def test_layers_are_frozen_up_to_a_module(freeze, expected):
+    network = build_classifier(Tokens(), 2, weights=None)
+    backbone = network.backbone
+    frozen = freeze_layers(network, freeze)
+    parameters = backbone.body.named_parameters()
+    assert {name for name, p in parameters if not p.requires_grad} == expected
+    for module in frozen:
+        module.eval()
+    modes = {name: module.training for name, module in backbone.body.named_modules()}
+    assert modes["stem.1"] is ("stem.1.weight" not in expected)
+    assert modes["last"] is ("last.weight" not in expected)
 
 
-def test_smallest_size_is_what_torchvision_runs():
-    model = torchvision.models.squeezenet1_1(weights=None).eval()
-    model(random_images(17))
-    with pytest.raises(RuntimeError):
-        model(random_images(16))
+@pytest.mark.parametrize("freeze", ["block.3", ""])
+def test_unknown_module_names_the_nearest(freeze):
+    hint = r"\. Did you mean 'blocks\.3'\?" if freeze else ""
+    match = rf"`freeze` must be .* Got '{freeze}'{hint}.*\['stem', 'blocks', 'last'\]"
+    with pytest.raises(ValueError, match=match):
+        freeze_layers(build_classifier(Tokens(), 2, weights=None), freeze)
+
+
+def test_size_error_names_the_module():
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 20))
+    with pytest.raises(ValueError, match="that Sequential accepts are 20 x 20 px"):
+        build_classifier(backbone, 2, weights=None, image_size=(12, 12))
+
+
+def test_backbone_is_kept_as_it_is():
+    backbone = Backbone(nn.Conv2d(3, 4, 3), mean=[0.1] * 3, std=[2.0] * 3)
+    network = build_classifier(backbone, 2, weights=None)
+    assert network.backbone is not backbone
+    torch.testing.assert_close(network.embed(IMAGES), backbone(IMAGES))

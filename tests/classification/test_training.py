@@ -140,9 +140,9 @@ def test_freeze_keeps_the_backbone_exactly(make, data, tmp_path):
     params = {"weights": tmp_path / "weights.pth", "n_epochs": 3}
     frozen = make(BATCH_NORM, freeze=True, **params).fit(X, y)
     moved = make(BATCH_NORM, freeze=False, **params).fit(X, y)
-    own = frozen.network_.backbone.state_dict()
+    own = frozen.network_.backbone.body.state_dict()
     assert all(torch.equal(own[name], state[name]) for name in own)
-    free = moved.network_.backbone.state_dict()
+    free = moved.network_.backbone.body.state_dict()
     assert sum(torch.equal(free[name], state[name]) for name in free) == 0
     assert frozen.history_[-1]["loss"] < frozen.history_[0]["loss"]
     assert all(p.requires_grad for p in frozen.network_.parameters())

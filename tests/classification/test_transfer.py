@@ -64,7 +64,7 @@ def test_several_classes_and_grey_images(make):
     X, y = rng.random((9, 32, 24)), np.arange(9) % 3
     model = make(n_epochs=1).fit(X, y)
     assert model.sample_shape_ == (32, 24, 1)
-    assert model.network_.backbone[0][0].weight.shape[1] == 1
+    assert model.network_.backbone.body[0][0].weight.shape[1] == 1
     decision = model.decision_function(X)
     assert decision.shape == (9, 3)
     assert np.array_equal(model.predict(X), model.classes_[decision.argmax(1)])

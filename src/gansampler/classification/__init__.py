@@ -1,4 +1,4 @@
-"""Classifiers built on the networks of torchvision, for real and synthetic images."""
+"""Classifiers on pretrained networks, for existing and synthetic images."""
 
 from gansampler.classification._network import ClassifierNetwork, build_classifier
 from gansampler.classification._transfer import TransferClassifier

@@ -24,14 +24,11 @@ from gansampler._validation import (
     isolated_rng,
     to_python_scalar,
 )
-from gansampler.classification._backbones import build_backbone
 from gansampler.classification._data import encode_samples
-from gansampler.classification._network import ClassifierNetwork, add_head
+from gansampler.classification._network import ClassifierNetwork, build_classifier
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence, find_form
 from gansampler.training import Trainer
-
-__all__ = ["BaseNetworkClassifier", "make_scaler"]
 
 Self = TypeVar("Self", bound="BaseNetworkClassifier")
 
@@ -45,7 +42,7 @@ class BaseNetworkClassifier(
 ):
     """Prediction with a fitted `network_`, for images or for feature rows."""
 
-    backbone: str
+    backbone: Any
     image_shape: tuple[int, ...] | None
     path_column: Any
     resize: Any
@@ -104,7 +101,7 @@ class BaseNetworkClassifier(
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def embed(self, X: Any) -> np.ndarray:
-        """Return the features after global average pooling.
+        """Return the features of the backbone, after global average pooling.
 
         Parameters
         ----------
@@ -125,8 +122,8 @@ class BaseNetworkClassifier(
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted network, parameters and history to one safetensors file.
 
-        The trainer, a loss module, and a random state that is not an integer are not
-        saved.
+        The trainer, a loss module, the code of a `backbone` that is a Module or a
+        callable, and a random state that is not an integer are not saved.
 
         Parameters
         ----------
@@ -160,13 +157,18 @@ class BaseNetworkClassifier(
         save_model(path, KIND, tensors, state)
 
     @classmethod
-    def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
+    def load(
+        cls: type[Self], path: str | os.PathLike[str], *, backbone: Any = None
+    ) -> Self:
         """Read a fitted classifier that :meth:`save` wrote. No code in it is run.
 
         Parameters
         ----------
         path : path-like
             The file.
+        backbone : Module or callable, default=None
+            The `backbone` that the classifier was fitted with, if that was a Module or
+            a callable. Its weights are not used.
 
         Returns
         -------
@@ -179,10 +181,18 @@ class BaseNetworkClassifier(
         FileNotFoundError
             If there is no such file.
         ModelFileError
-            If the file is damaged, or if :meth:`save` did not write it.
+            If the file is damaged, if :meth:`save` did not write it, or if it needs a
+            `backbone`.
         """
         tensors, state = load_model(path, KIND)
         params: dict[str, Any] = state["params"]
+        if backbone is not None:
+            params["backbone"] = backbone
+        if params["backbone"] is None:
+            raise ModelFileError(
+                f"The `backbone` of {path} was a Module or a callable, which is not "
+                f"saved. Pass it: {cls.__name__}.load(path, backbone=...)."
+            )
         if isinstance(params["class_weight"], list):
             params["class_weight"] = dict(params["class_weight"])
         model = cls(**params)
@@ -194,28 +204,29 @@ class BaseNetworkClassifier(
         model.history_ = state["history"]
         try:
             model.scaler_ = _pop_scaler(tensors) if "scaler.mean_" in tensors else None
-            model.network_ = model._load_network(tensors)
+            with isolated_rng(0):
+                network = model._build_network(tensors)
+            network.load_state_dict(tensors)
         except (KeyError, RuntimeError) as error:
             raise ModelFileError(
                 f"The tensors in {path} must fit the network that the parameters "
                 f"describe. {error} Save the classifier again."
             ) from error
+        model.network_ = network.eval()
         return model
 
-    def _load_network(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+    def _build_network(self, weights: Any) -> nn.Module:
         n_inputs, n_classes = self.sample_shape_[-1], len(self.classes_)
-        network: nn.Module
-        with isolated_rng(0):
-            if self.scaler_ is not None:
-                network = nn.Linear(n_inputs, n_classes)
-            else:
-                # The mean and the standard deviation are among the tensors.
-                backbone = build_backbone(
-                    self.backbone, in_channels=n_inputs, mean=(), std=(), state=tensors
-                )
-                network = add_head(backbone, n_classes)
-        network.load_state_dict(tensors)
-        return network.eval()
+        if len(self.sample_shape_) == 1:
+            return nn.Linear(n_inputs, n_classes)
+        height, width = self.sample_shape_[:2]
+        return build_classifier(
+            self.backbone,
+            n_classes,
+            weights=weights,
+            in_channels=n_inputs,
+            image_size=(height, width),
+        )
 
     def _get_trainer(self) -> Trainer:
         return Trainer() if self.trainer is None else self.trainer

@@ -17,15 +17,6 @@ from sklearn.utils.validation import column_or_1d
 from gansampler._validation import check_labels
 from gansampler.images import ImageSequence
 
-__all__ = [
-    "Samples",
-    "check_pair",
-    "check_sample_weight",
-    "check_two_classes",
-    "encode_labels",
-    "encode_samples",
-]
-
 
 class Samples(NamedTuple):
     """Samples and their classes."""

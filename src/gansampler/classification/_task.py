@@ -18,8 +18,6 @@ from gansampler.images import chunks, flip_chosen
 from gansampler.losses import FocalLoss
 from gansampler.training import TrainingTask
 
-__all__ = ["ClassificationTask", "LossWeights", "WeightedLoss"]
-
 LR_FACTOR = 0.1
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -168,8 +166,8 @@ class ClassificationTask(TrainingTask):
     patience, lr_patience : int or None
         Epochs without a lower loss after which training ends, or after which the
         learning rate is reduced.
-    freeze : bool
-        Whether to train only the linear layer of a network for images.
+    frozen : list of Module
+        Layers that stay in evaluation mode. Their parameters require no gradients.
     horizontal_flip, vertical_flip : bool
         Whether training images are flipped at random.
     seed : int
@@ -192,7 +190,7 @@ class ClassificationTask(TrainingTask):
         batch_size: int,
         patience: int | None,
         lr_patience: int | None,
-        freeze: bool,
+        frozen: list[nn.Module],
         horizontal_flip: bool,
         vertical_flip: bool,
         seed: int,
@@ -201,11 +199,7 @@ class ClassificationTask(TrainingTask):
         self.network, self.loss, self.weights = network, loss, weights
         self.samples, self.validation = samples, validation
         self.mixed_precision = samples.images.is_image
-        self.frozen: nn.Module | None = None
-        if freeze and samples.images.is_image:
-            self.frozen = network.get_submodule("backbone")
-            network.requires_grad_(False)
-            network.get_submodule("head").requires_grad_(True)
+        self.frozen = frozen
         trained = [p for p in network.parameters() if p.requires_grad]
         optimizer_ = OPTIMIZERS[optimizer](trained, lr=lr, weight_decay=weight_decay)
         self.modules = {"network": network}
@@ -263,9 +257,9 @@ class ClassificationTask(TrainingTask):
 
     def _set_training_mode(self) -> None:
         self.network.train()
-        if self.frozen is not None:
+        for module in self.frozen:
             # In training mode, batch normalisation would update its statistics.
-            self.frozen.eval()
+            module.eval()
         self.loss.module.to(self.device, self.dtype)
 
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:

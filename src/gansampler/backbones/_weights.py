@@ -1,11 +1,13 @@
-"""Pretrained weights from the servers of torchvision or from a file."""
+"""Pretrained weights from servers, from an installed package or from a file."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlparse
 
 import safetensors.torch
@@ -13,12 +15,8 @@ import torch
 from torchvision.models import get_model_weights
 
 from gansampler._validation import nearest_name
+from gansampler.backbones._timm import State, is_timm, load_timm_weights
 from gansampler.exceptions import ModelFileError, WeightsDownloadError
-
-__all__ = ["State", "get_normalisation", "load_weights"]
-
-State = dict[str, torch.Tensor]
-Triple = tuple[float, float, float]
 
 FILE_SUFFIXES = {".pth", ".pt", ".bin", ".safetensors"}
 # The forward methods of these models convert ImageNet's normalisation to [-1, 1].
@@ -26,20 +24,23 @@ FILE_SUFFIXES = {".pth", ".pt", ".bin", ".safetensors"}
 RESCALING = {"googlenet", "inception_v3"}
 
 
-def load_weights(backbone: str, weights: str | os.PathLike[str] | None) -> State | None:
-    """Load pretrained weights.
+def resolve_weights(
+    backbone: str | None,
+    weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None,
+) -> State | None:
+    """Return the state dict that `weights` names, or None for random weights.
 
     Parameters
     ----------
-    backbone : str
-        Name of a torchvision classification model.
-    weights : str, path-like or None
-        Name of the weights in torchvision, or path of a state dict.
+    backbone : str or None
+        Name of a model of torchvision or timm, or of an EfficientNet-Lite. None for
+        another network, which has its default weights already.
+    weights : str, path-like, dict or None
+        Name of the weights, path of a state dict, or a state dict.
 
     Returns
     -------
     state : dict of str -> Tensor, or None
-        None if `weights` is None.
 
     Raises
     ------
@@ -49,18 +50,25 @@ def load_weights(backbone: str, weights: str | os.PathLike[str] | None) -> State
         If there is no file at the path.
     ModelFileError
         If the file does not contain a state dict.
+    ImportError
+        If the package with the weights is not installed.
     WeightsDownloadError
-        If the download from torchvision fails.
+        If the weights cannot be downloaded.
     """
-    if weights is None:
+    if weights is None or (backbone is None and weights == "DEFAULT"):
         return None
-    known = get_model_weights(backbone).__members__
+    if isinstance(weights, Mapping):
+        return dict(weights)
+    from_timm = backbone is not None and is_timm(backbone)
+    known = _torchvision_weights(None if from_timm else backbone)
     if weights in known:
-        state = _download(known[str(weights)], backbone)
-    elif Path(weights).is_file():
-        state = _read(Path(weights))
+        state = _download(known[str(weights)], str(backbone))
+    elif from_timm and weights == "DEFAULT":
+        state = load_timm_weights(str(backbone))
+    elif (path := Path(weights).expanduser()).is_file():
+        state = _read(path)
     else:
-        raise _explain_unknown(backbone, weights, list(known))
+        raise _explain_unknown(weights, list(known) or ["DEFAULT"])
     # The files of DenseNet have the names that its layers had in old versions.
     return {
         re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): tensor
@@ -68,7 +76,9 @@ def load_weights(backbone: str, weights: str | os.PathLike[str] | None) -> State
     }
 
 
-def get_normalisation(backbone: str, weights: object) -> tuple[Triple, Triple]:
+def torchvision_normalisation(
+    backbone: str, weights: object
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and the standard deviation of each channel for normalisation.
 
     Parameters
@@ -80,15 +90,19 @@ def get_normalisation(backbone: str, weights: object) -> tuple[Triple, Triple]:
 
     Returns
     -------
-    mean, std : tuple of 3 floats
+    mean, std : tuple of 3 float
         For RGB values in [0, 1].
     """
     if backbone in RESCALING:
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    known = get_model_weights(backbone).__members__
+    known = _torchvision_weights(backbone)
     chosen = weights if isinstance(weights, str) and weights in known else "DEFAULT"
     transforms = known[chosen].transforms()
     return tuple(transforms.mean), tuple(transforms.std)
+
+
+def _torchvision_weights(backbone: str | None) -> Mapping[str, Any]:
+    return {} if backbone is None else get_model_weights(backbone).__members__
 
 
 def _download(entry, backbone: str) -> State:
@@ -106,12 +120,13 @@ def _download(entry, backbone: str) -> State:
             f"download failed: {error}. Pass weights=None for random weights, or "
             "weights=<path of a state dict>. Or download "
             f"{entry.url} on another machine and save it as {folder / name} (the "
-            "environment variable TORCH_HOME sets another folder)."
+            "environment variable TORCH_HOME sets another folder). The weights of "
+            "backbone='efficientnet_lite0' need no download."
         ) from error
 
 
-def _explain_unknown(backbone: str, weights: object, known: list[str]) -> Exception:
-    text = os.fspath(weights)  # type: ignore[call-overload]
+def _explain_unknown(weights: str | os.PathLike[str], known: list[str]) -> Exception:
+    text = os.fspath(weights)
     is_path = (
         not isinstance(weights, str)
         or os.sep in text
@@ -123,8 +138,8 @@ def _explain_unknown(backbone: str, weights: object, known: list[str]) -> Except
             f"{text}. Check the path."
         )
     return ValueError(
-        f"`weights` must be None, the path of a state dict, or one of {known} for "
-        f"{backbone}. Got {weights!r}, which is not a file either."
+        f"`weights` must be None, the path of a state dict, or one of {known} for this "
+        f"backbone. Got {weights!r}, which is not a file either."
         f"{nearest_name(weights, known)}"
     )
 
