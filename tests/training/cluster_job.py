@@ -27,10 +27,10 @@ class Disturb(Callback):
 
 
 class FailingClassifier(TransferClassifier):
-    def _build_network(self):
+    def _build_network(self, *args):
         if how == ["fail"] and rank == "1":
             raise KeyError("the answer")
-        return super()._build_network()
+        return super()._build_network(*args)
 
 
 rng = np.random.default_rng(0)
