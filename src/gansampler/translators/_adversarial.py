@@ -373,8 +373,8 @@ def _insert_common_texts(docstring: str) -> str:
     for section in ("Parameters", "Attributes"):
         text = re.search(rf"{section}\n-+\n(.*?)\n\n", common, re.DOTALL)
         if text is not None:
-            placeholder = f"{{common_{section.lower()}}}"
-            docstring = docstring.replace(placeholder, text.group(1))
+            marker = f"{{common_{section.lower()}}}"
+            docstring = docstring.replace(marker, text.group(1))
     return docstring
 
 
