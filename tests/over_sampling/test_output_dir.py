@@ -19,6 +19,7 @@ from PIL import Image
 
 from gansampler import CycleGAN, GANOverSampler, Trainer
 from gansampler.exceptions import GANSamplerWarning
+from gansampler.networks import ResNetGenerator
 from gansampler.over_sampling import _generation
 from gansampler.over_sampling.output import _folder, _names
 from tests.over_sampling.translators import Invert, Unsteady
@@ -508,3 +509,19 @@ def test_two_threads_at_once(files, tmp_path, expected):
         thread.join()
     assert errors == []
     assert contents(tmp_path / "out") == expected
+
+
+def test_translators_with_other_functions_have_folders_of_their_own(files, tmp_path):
+    def with_blocks(n_blocks):
+        return CycleGAN(
+            generator=lambda n: ResNetGenerator(n, ngf=4, n_blocks=n_blocks),
+            ndf=4,
+            n_epochs=0,
+        )
+
+    for n_blocks in (1, 2, 1):
+        translator = with_blocks(n_blocks)
+        over = sampler(tmp_path / "{run}", translator=translator)
+        over.fit_resample(files.paths, files.y)
+    runs = [path for path in tmp_path.iterdir() if (path / "manifest.csv").exists()]
+    assert len(runs) == 2
