@@ -50,7 +50,7 @@ class TestLite:
         pixels = torch.tensor([0.0, 127.0, 255.0]).view(3, 1, 1, 1)
         images = (pixels / 127.5 - 1).expand(3, 3, 2, 2)
         expected = (pixels - 127) / 128
-        torch.testing.assert_close(lite._normalise(images)[:, :1, :1, :1], expected)
+        torch.testing.assert_close(lite._prepare(images)[:, :1, :1, :1], expected)
 
     def test_stages_are_those_of_its_blocks(self, lite):
         shapes = [tuple(maps.shape[1:]) for maps in lite.stages(IMAGES)]

@@ -38,6 +38,8 @@ def make(trainer):
             "n_epochs": 2,
             "batch_size": 8,
             "random_state": 0,
+            "lr_schedule": "constant",
+            "min_side": 1,
             "trainer": trainer,
         }
         return TransferClassifier(backbone, **(settings | params))

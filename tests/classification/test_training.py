@@ -139,7 +139,7 @@ def test_freeze_keeps_the_backbone_exactly(make, data, tmp_path):
     torch.save(state, tmp_path / "weights.pth")
     params = {"weights": tmp_path / "weights.pth", "n_epochs": 3}
     frozen = make(BATCH_NORM, freeze=True, **params).fit(X, y)
-    moved = make(BATCH_NORM, freeze=False, **params).fit(X, y)
+    moved = make(BATCH_NORM, freeze_batch_norm=False, **params).fit(X, y)
     own = frozen.network_.backbone.body.state_dict()
     assert all(torch.equal(own[name], state[name]) for name in own)
     free = moved.network_.backbone.body.state_dict()

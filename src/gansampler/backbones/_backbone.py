@@ -1,4 +1,4 @@
-"""A feature network as a module: normalise, compute feature maps, pool."""
+"""A feature network as a module: prepare images, compute feature maps, pool."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 MIN_TRIED_SIDE, MAX_TRIED_SIDE = 8, 512
 
 
 class Backbone(nn.Module):
     """Map images to features: normalisation, a network and global average pooling.
+
+    Small images can be enlarged before.
 
     :func:`build_backbone` builds one from a name.
 
@@ -30,6 +33,9 @@ class Backbone(nn.Module):
     norm : Module, default=None
         Layer that is applied to the pooled features, of shape (n, n_features). None
         means no layer.
+    min_side : int, default=1
+        Smaller side of the images in pixels. Images whose smaller side is shorter are
+        enlarged (bicubic).
 
     Attributes
     ----------
@@ -65,9 +71,11 @@ class Backbone(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         norm: nn.Module | None = None,
+        min_side: int = 1,
     ) -> None:
         super().__init__()
         self.body = body
+        self.min_side = min_side
         self.norm = nn.Identity() if norm is None else norm
         for name, values in (("mean", mean), ("std", std)):
             tensor = torch.tensor(values, dtype=torch.float32)
@@ -85,7 +93,7 @@ class Backbone(nn.Module):
         -------
         features : Tensor of shape (n, n_features)
         """
-        maps = self._feature_maps(self._normalise(images))
+        maps = self._feature_maps(self._prepare(images))
         with full_precision(maps.device):
             return self._pool(maps.to(self.mean.dtype))
 
@@ -112,14 +120,43 @@ class Backbone(nn.Module):
         layers = [self.body, *_layers_in_sequence(self.body)]
         handles = [layer.register_forward_hook(keep) for layer in layers]
         try:
-            self.body(self._normalise(images))
+            self.body(self._prepare(images))
         finally:
             for handle in handles:
                 handle.remove()
         return sorted(last.values(), key=lambda maps: -maps.shape[2] * maps.shape[3])
 
-    def _normalise(self, images: torch.Tensor) -> torch.Tensor:
-        return ((images + 1) / 2 - self.mean) / self.std
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size in which images of a size are processed.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the images in pixels.
+
+        Returns
+        -------
+        size : tuple of (height, width)
+            The same size, or the larger one that `min_side` requires.
+        """
+        scale = max(1.0, self.min_side / min(height, width))
+        return round(scale * height), round(scale * width)
+
+    def extra_repr(self) -> str:
+        """Return the text of `min_side` for the repr of the module."""
+        return f"min_side={self.min_side}"
+
+    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """Enlarge and normalise images."""
+        height, width = images.shape[2:]
+        size = self.input_size(height, width)
+        if size != (height, width):
+            images = F.interpolate(images, size, mode="bicubic", align_corners=False)
+        images = ((images + 1) / 2 - self.mean) / self.std
+        if images.device.type == "cpu":
+            # Depthwise convolutions are 1.4 times as fast in this memory layout.
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
 
     def _feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised images to the input of :meth:`_pool`."""

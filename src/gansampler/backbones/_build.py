@@ -32,6 +32,7 @@ def build_backbone(
     *,
     weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = "DEFAULT",
     in_channels: int = 3,
+    min_side: int | None = None,
 ) -> Backbone:
     """Build a feature network and load its weights.
 
@@ -69,6 +70,11 @@ def build_backbone(
         `in_channels`. An image with equal channels then gives the same features as a
         grey RGB image. The mean and the standard deviation for the normalisation are
         averaged over the three channels.
+    min_side : int, default=None
+        Smaller side of the images in pixels. Images whose smaller side is shorter are
+        enlarged (bicubic), because networks that were trained on ImageNet recognise
+        little in small images. None enlarges no images, except for a
+        :class:`Backbone`, which keeps its own `min_side`.
 
     Returns
     -------
@@ -133,6 +139,8 @@ def build_backbone(
     if state is not None:
         names = names or {f"body.{name}": name for name in network.body.state_dict()}
         _load(network, names, state, in_channels)
+    if min_side is not None:
+        network.min_side = min_side
     return network
 
 

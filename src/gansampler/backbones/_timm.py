@@ -47,7 +47,7 @@ class TimmBackbone(Backbone):
         if not hasattr(self.body, "forward_intermediates"):
             return super().stages(images)
         return self.body.forward_intermediates(
-            self._normalise(images), intermediates_only=True
+            self._prepare(images), intermediates_only=True
         )
 
     def _feature_maps(self, images: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
@@ -24,7 +24,12 @@ from gansampler._validation import (
     isolated_rng,
     to_python_scalar,
 )
-from gansampler.classification._data import encode_samples
+from gansampler.classification._data import (
+    Samples,
+    encode_labels,
+    encode_samples,
+    make_scaler,
+)
 from gansampler.classification._network import ClassifierNetwork, build_classifier
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence, find_form
@@ -34,6 +39,8 @@ Self = TypeVar("Self", bound="BaseNetworkClassifier")
 
 KIND = "TransferClassifier"
 LABEL_TYPES = (str, bool, int, float)
+# Smaller side of images for pretrained backbones.
+MIN_SIDE = 96
 SCALER = ("mean_", "var_", "scale_")
 
 
@@ -43,6 +50,8 @@ class BaseNetworkClassifier(
     """Prediction with a fitted `network_`, for images or for feature rows."""
 
     backbone: Any
+    weights: Any
+    min_side: Any
     image_shape: tuple[int, ...] | None
     path_column: Any
     resize: Any
@@ -226,10 +235,46 @@ class BaseNetworkClassifier(
             weights=weights,
             in_channels=n_inputs,
             image_size=(height, width),
+            min_side=self._resolve_min_side(),
         )
+
+    def _resolve_min_side(self) -> int | None:
+        is_pretrained = isinstance(self.backbone, str) and self.weights is not None
+        return resolve(self.min_side, MIN_SIDE if is_pretrained else None)
+
+    def _count_pixels(self, images: ImageSequence) -> int:
+        """Return the number of pixels of an image in the network."""
+        if not images.is_image or not isinstance(self.network_, ClassifierNetwork):
+            return math.prod(images.sample_shape[:-1])
+        height, width = images.sample_shape[:2]
+        return math.prod(self.network_.backbone.input_size(height, width))
 
     def _get_trainer(self) -> Trainer:
         return Trainer() if self.trainer is None else self.trainer
+
+    def _open_training_samples(
+        self, X: Any, y: Any
+    ) -> tuple[ImageSequence, np.ndarray]:
+        """Open the samples, set the attributes that follow from them, encode `y`."""
+        images = ImageSequence(
+            X, self.image_shape, path_column=self.path_column, resize=self.resize
+        )
+        self.__dict__.pop("feature_names_in_", None)
+        if images.form == "array":
+            validate_data(self, X, y, skip_check_array=True)
+        self.sample_shape_ = tuple(images.sample_shape)
+        self.n_features_in_ = math.prod(self.sample_shape_)
+        encoder = LabelEncoder()
+        target = encode_labels(images, y, encoder.fit_transform)
+        self.classes_ = encoder.classes_
+        return images, target
+
+    def _open_validation_samples(self, X: Any, y: Any) -> Samples:
+        encoder = LabelEncoder()
+        encoder.classes_ = self.classes_
+        images = self._open_samples(X, cache=True)
+        target = encode_labels(images, y, encoder.transform)
+        return Samples(images, self.scaler_, target)
 
     def _open_samples(self, X: Any, *, cache: bool) -> ImageSequence:
         """Open samples for the fitted network, and check their shape."""
@@ -273,9 +318,14 @@ class BaseNetworkClassifier(
             len(images),
             encode,
             lambda output: output.float().numpy(),
-            n_pixels=math.prod(images.sample_shape[:-1]),
+            n_pixels=self._count_pixels(images),
             mixed_precision=images.is_image,
         )
+
+
+def resolve(value: Any, automatic: Any) -> Any:
+    """Return the value of a parameter, or what "auto" means for it."""
+    return automatic if isinstance(value, str) and value == "auto" else value
 
 
 class _Embedding(nn.Module):
@@ -289,11 +339,6 @@ class _Embedding(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network.embed(images)
-
-
-def make_scaler() -> StandardScaler:
-    """Return a scaler that gives arrays, also if scikit-learn is set to give frames."""
-    return StandardScaler().set_output(transform="default")
 
 
 def _pop_scaler(tensors: dict[str, torch.Tensor]) -> StandardScaler:

@@ -46,6 +46,21 @@ def encode_samples(
     return torch.from_numpy(scaled).float()
 
 
+def make_scaler() -> StandardScaler:
+    """Return a scaler that gives arrays, also if scikit-learn is set to give frames."""
+    return StandardScaler().set_output(transform="default")
+
+
+def fit_scaler(
+    images: ImageSequence, sample_weight: np.ndarray | None
+) -> StandardScaler | None:
+    """Return a scaler that is fitted to feature rows, or None for images."""
+    if images.is_image:
+        return None
+    rows = images.take(np.arange(len(images))).astype(np.float64)
+    return make_scaler().fit(rows, sample_weight=sample_weight)
+
+
 def check_pair(data: object) -> tuple[Any, Any]:
     """Return validation samples and labels if they are given as a pair."""
     if isinstance(data, tuple | list) and len(data) == 2:

