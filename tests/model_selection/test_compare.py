@@ -349,6 +349,23 @@ class TestScoring:
             compare_samplers(Refusing(), DummyClassifier(), X, y, cv=KFold(3))
         assert caught.value.__notes__ == ["This was arm 'none' in split 1 of 3."]
 
+    def test_the_default_is_for_two_classes(self, images, brightness):
+        X, _ = images
+        y = np.arange(24) % 3
+        with pytest.raises(ValueError, match=r"Got 3 classes.*'roc_auc_ovr'"):
+            compare_samplers(Doubling(), brightness, X, y)
+        assert brightness.calls == []
+        rows = X.reshape(24, -1) / 255
+        comparison = compare_samplers(
+            Doubling(),
+            RandomForestClassifier(5),
+            rows,
+            y,
+            cv=2,
+            scoring=["roc_auc_ovr", "balanced_accuracy"],
+        )
+        assert len(comparison.verdicts) == 4
+
     def test_unknown_score(self, images, brightness):
         with pytest.raises(ValueError, match="rok_auc"):
             compare_samplers(Doubling(), brightness, *images, scoring="rok_auc")

@@ -80,7 +80,8 @@ def compare_samplers(
         two pairs of arrays of rows.
     scoring : str, callable, list or dict, default="roc_auc"
         As in :func:`sklearn.model_selection.cross_validate`. A single callable is
-        named ``"score"``.
+        named ``"score"``. For more than two classes, pass ``"roc_auc_ovr"`` or
+        another score.
     groups : array-like of shape (n_samples,), default=None
         Group of each sample, such as the patient. No group is split between training
         and test part. With an int as `cv`,
@@ -180,7 +181,7 @@ def compare_samplers(
     rng = check_random_state(random_state)
     splits = make_splits(cv, X, y, groups, spawn_seeds(rng, 1)[0])
     seeds = [_Seeds(*spawn_seeds(rng, 3)) for _ in splits]
-    scorer = check_scoring(classifier, scoring=scoring)
+    scorer = _check_scoring(classifier, scoring, y)
     name = scoring if isinstance(scoring, str) else "score"
     folders = _folder_names(list(samplers))
     arms = [NONE, RANDOM, *samplers]
@@ -366,6 +367,16 @@ def _check_data(X: Any, y: Any, groups: Any) -> tuple[Any, np.ndarray, Any]:
         groups = column_or_1d(np.asarray(groups))
         check_consistent_length(y, groups)
     return X, y, groups
+
+
+def _check_scoring(classifier: Any, scoring: Any, y: np.ndarray) -> Any:
+    n_classes = len(np.unique(y))
+    if isinstance(scoring, str) and scoring == "roc_auc" and n_classes > 2:
+        raise ValueError(
+            f"scoring='roc_auc' is for two classes. Got {n_classes} classes. Pass "
+            "scoring='roc_auc_ovr' or 'balanced_accuracy', for instance."
+        )
+    return check_scoring(classifier, scoring=scoring)
 
 
 def _folder_names(arms: list[str]) -> dict[str, str]:
