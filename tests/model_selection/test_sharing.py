@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gansampler import CycleGAN, GANOverSampler, Trainer, compare_samplers
+from gansampler.exceptions import CheckpointWarning
 from tests.over_sampling.translators import Invert
 
 FITS: list[tuple] = []
@@ -146,3 +147,22 @@ def test_default_translator_gets_the_seed_of_the_split(images, brightness):
     assert sampler.random_state == 1
     assert isinstance(sampler.translator, CycleGAN)
     assert sampler.translator.random_state == 2
+
+
+@pytest.mark.filterwarnings("default::gansampler.exceptions.CheckpointWarning")
+def test_a_comparison_continues_from_the_checkpoints(images, brightness, tmp_path):
+    trainer = Trainer(checkpoint_dir=tmp_path)
+    translator = CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1, trainer=trainer)
+    first = compare(brightness, images, gan=gan(translator))
+    resampled = [call["X"] for call in brightness.calls[4:]]
+    # One folder per split.
+    assert len(list(tmp_path.iterdir())) == 2
+    brightness.calls.clear()
+    with pytest.warns(CheckpointWarning, match="finished") as caught:
+        second = compare(brightness, images, gan=gan(translator))
+    assert len(caught) == 2
+    assert first.scores["accuracy"]["gan"].tolist() == (
+        second.scores["accuracy"]["gan"].tolist()
+    )
+    for call, X in zip(brightness.calls[4:], resampled, strict=True):
+        np.testing.assert_array_equal(call["X"], X)

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
-from sklearn.metrics import check_scoring
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_random_state
 
-from gansampler._validation import check_labels, spawn_seeds
-from gansampler.images import find_form, stack_images
+from gansampler._validation import spawn_seeds
+from gansampler.model_selection._checks import (
+    check_data,
+    check_samplers,
+    check_scoring,
+)
 from gansampler.model_selection._comparison import (
     BASELINES,
     NONE,
@@ -176,12 +178,12 @@ def compare_samplers(
     SMOTE is not better than random over-sampling on your data: roc_auc -0.0...
     [-0.0..., 0.0...]. No difference can be seen with 100 samples and 5 splits.
     """
-    samplers = _check_samplers(samplers)
-    X, y, groups = _check_data(X, y, groups)
+    samplers = check_samplers(samplers)
+    X, y, groups = check_data(X, y, groups)
     rng = check_random_state(random_state)
     splits = make_splits(cv, X, y, groups, spawn_seeds(rng, 1)[0])
     seeds = [_Seeds(*spawn_seeds(rng, 3)) for _ in splits]
-    scorer = _check_scoring(classifier, scoring, y)
+    scorer = check_scoring(classifier, scoring, y)
     name = scoring if isinstance(scoring, str) else "score"
     folders = _folder_names(list(samplers))
     arms = [NONE, RANDOM, *samplers]
@@ -317,66 +319,6 @@ def _naming(arm: str, number: int, n_splits: int) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"This was arm {arm!r} in split {number} of {n_splits}.")
         raise
-
-
-def _check_samplers(samplers: Any) -> dict[str, Any]:
-    if not isinstance(samplers, Mapping):
-        if not hasattr(samplers, "fit_resample"):
-            raise TypeError(
-                "`samplers` must be a dict of name -> sampler, or a sampler. Got "
-                f"{type(samplers).__name__}. Pass {{'SMOTE': SMOTE()}}, for instance."
-            )
-        kind = samplers if isinstance(samplers, type) else type(samplers)
-        samplers = {kind.__name__: samplers}
-    if not samplers:
-        raise ValueError(
-            "`samplers` must contain at least one sampler. Got an empty dict. Pass "
-            "{'SMOTE': SMOTE()}, for instance."
-        )
-    for name, sampler in samplers.items():
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError(
-                f"The names of `samplers` must be text. Got {name!r}. Rename it."
-            )
-        if name in BASELINES:
-            raise ValueError(
-                f"The names {BASELINES[0]!r} and {BASELINES[1]!r} are reserved for "
-                f"arms that are always compared. Got {name!r}. Rename it, or leave "
-                "it out."
-            )
-        if isinstance(sampler, type) or not hasattr(sampler, "fit_resample"):
-            got = f"the class {sampler.__name__}" if isinstance(sampler, type) else ""
-            raise TypeError(
-                "A sampler must be an object with the method `fit_resample`. Got "
-                f"{got or type(sampler).__name__} as {name!r}. Pass SMOTE(), for "
-                "instance."
-            )
-    return dict(samplers)
-
-
-def _check_data(X: Any, y: Any, groups: Any) -> tuple[Any, np.ndarray, Any]:
-    if isinstance(X, list | tuple):
-        form = find_form(X)
-        if form.name == "array":
-            X = stack_images(form.data) if form.is_separate else np.asarray(X)
-    check_labels(y)
-    y = column_or_1d(np.asarray(y), warn=True)
-    check_consistent_length(X, y)
-    check_classification_targets(y)
-    if groups is not None:
-        groups = column_or_1d(np.asarray(groups))
-        check_consistent_length(y, groups)
-    return X, y, groups
-
-
-def _check_scoring(classifier: Any, scoring: Any, y: np.ndarray) -> Any:
-    n_classes = len(np.unique(y))
-    if isinstance(scoring, str) and scoring == "roc_auc" and n_classes > 2:
-        raise ValueError(
-            f"scoring='roc_auc' is for two classes. Got {n_classes} classes. Pass "
-            "scoring='roc_auc_ovr' or 'balanced_accuracy', for instance."
-        )
-    return check_scoring(classifier, scoring=scoring)
 
 
 def _folder_names(arms: list[str]) -> dict[str, str]:
