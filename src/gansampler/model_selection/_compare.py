@@ -76,13 +76,14 @@ def compare_samplers(
         an array.
     y : array-like of shape (n_samples,)
         Labels of two or more classes.
-    cv : int, splitter or iterable of (train, test), default=5
-        With an int, the number of stratified and shuffled folds. Otherwise a splitter,
+    cv : int, splitter, iterable of (train, test) or None, default=5
+        With an int, the number of stratified and shuffled folds; None means 5.
+        Otherwise a splitter,
         such as :class:`sklearn.model_selection.RepeatedStratifiedKFold`, or at least
         two pairs of arrays of rows.
-    scoring : str, callable, list or dict, default="roc_auc"
-        As in :func:`sklearn.model_selection.cross_validate`. A single callable is
-        named ``"score"``. For more than two classes, pass ``"roc_auc_ovr"`` or
+    scoring : str, callable, list, dict or None, default="roc_auc"
+        As in :func:`sklearn.model_selection.cross_validate`. A single callable, and
+        the score of the classifier with None, are named ``"score"``. For more than two classes, pass ``"roc_auc_ovr"`` or
         another score.
     groups : array-like of shape (n_samples,), default=None
         Group of each sample, such as the patient. No group is split between training
@@ -91,7 +92,8 @@ def compare_samplers(
     random_state : int, RandomState instance or None, default=None
         Source of all randomness. Pass an int for reproducible results. Samplers and
         classifiers whose `random_state` is None get seeds from it. In each split, the
-        classifier has the same seed after all samplers.
+        classifier has the same seed after all samplers. Estimators without a
+        `random_state`, which draw from global generators, are not seeded.
     verbose : int, default=0
         0 is quiet; progress is shown from 1.
 
@@ -112,7 +114,7 @@ def compare_samplers(
 
     See Also
     --------
-    SamplerComparison : The result.
+    gansampler.model_selection.SamplerComparison : The result.
     gansampler.metrics.clinical_report : Figures of one classifier.
     sklearn.model_selection.cross_validate : Scores of one pipeline.
 
@@ -131,7 +133,7 @@ def compare_samplers(
 
     The ordinary interval has 1/k only. :math:`n_{test} / n_{train}` is the ratio of the
     original samples in both parts. An interval belongs to one difference: of 20
-    samplers that make no difference, one is expected to be called better or worse.
+    samplers that make no difference, about one is called better or worse by chance.
 
     Samplers of imbalanced-learn that take rows of numbers, such as SMOTE, get arrays of
     images flattened. Integers are converted to floating numbers first, because SMOTE
@@ -146,8 +148,8 @@ def compare_samplers(
     names them. If a sampler has an `output_dir`, its images are written to
     ``output_dir/<arm>/fold-<number of the split>``.
 
-    The arms without a sampler of the user are run first, so that a problem with the
-    classifier or the score is found before any translator is trained.
+    The two baselines run first on all splits, so that a problem with the classifier or
+    the score is found before any translator is trained.
 
     .. versionadded:: 0.1
 
