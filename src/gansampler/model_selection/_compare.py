@@ -78,13 +78,13 @@ def compare_samplers(
         Labels of two or more classes.
     cv : int, splitter, iterable of (train, test) or None, default=5
         With an int, the number of stratified and shuffled folds; None means 5.
-        Otherwise a splitter,
-        such as :class:`sklearn.model_selection.RepeatedStratifiedKFold`, or at least
-        two pairs of arrays of rows.
+        Otherwise a splitter, such as
+        :class:`sklearn.model_selection.RepeatedStratifiedKFold`, or at least two pairs
+        of arrays of rows.
     scoring : str, callable, list, dict or None, default="roc_auc"
         As in :func:`sklearn.model_selection.cross_validate`. A single callable, and
-        the score of the classifier with None, are named ``"score"``. For more than two classes, pass ``"roc_auc_ovr"`` or
-        another score.
+        the score of the classifier with None, are named ``"score"``. For more than two
+        classes, pass ``"roc_auc_ovr"`` or another score.
     groups : array-like of shape (n_samples,), default=None
         Group of each sample, such as the patient. No group is split between training
         and test part. With an int as `cv`,
