@@ -36,6 +36,15 @@ MAY_IMPORT = {
     "translators": {"quality"} | PARTS,
     "over_sampling": {"translators", "quality", "data"} | PARTS,
     "classification": {"quality", "data"} | PARTS,
+    # It takes any classifier, so it needs no classification.
+    "model_selection": {
+        "over_sampling",
+        "translators",
+        "training",
+        "images",
+        "_serialization",
+    }
+    | BASE,
     "inspection": {"images", "quality"} | BASE,
     "metrics": BASE,
     "datasets": {"images"} | BASE,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gansampler.classification import TransferClassifier, build_classifier
     from gansampler.losses import BinaryFocalLoss, FocalLoss
+    from gansampler.model_selection import compare_samplers
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
@@ -26,6 +27,7 @@ _HOME = {
     "Trainer": "training",
     "TransferClassifier": "classification",
     "build_classifier": "classification",
+    "compare_samplers": "model_selection",
     "make_melanet": "recipes",
 }
 _SUBPACKAGES = {
@@ -38,6 +40,7 @@ _SUBPACKAGES = {
     "inspection",
     "losses",
     "metrics",
+    "model_selection",
     "networks",
     "over_sampling",
     "quality",
@@ -55,6 +58,7 @@ __all__ = [
     "Trainer",
     "TransferClassifier",
     "build_classifier",
+    "compare_samplers",
     "make_melanet",
 ]
 

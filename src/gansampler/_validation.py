@@ -17,6 +17,7 @@ import torch
 from imblearn.utils import check_target_type
 from imblearn.utils._validation import ArraysTransformer
 from sklearn.base import _clone_parametrized as clone_parametrized
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -41,6 +42,7 @@ __all__ = [
     "nearest_name",
     "preserved_rng",
     "restore_on_failure",
+    "safe_indexing",
     "spawn_seeds",
     "to_python_scalar",
 ]
