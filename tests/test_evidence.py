@@ -135,9 +135,8 @@ def test_runs_are_done_once_and_reported(tmp_path, monkeypatch, capsys):
 
 
 def test_drawn_rulers_have_the_ratio():
-    for name in rulers.names():
-        kind, _, ratio = name.partition("-")
-        if kind in ("digits", "lesions"):
-            ruler = rulers.load(name, 0, 32, None)
-            n_negative = (ruler.y == 0).sum()
-            assert ruler.y.sum() == max(1, n_negative // int(ratio))
+    for ratio in rulers.RATIOS:
+        ruler = rulers.load(f"digits-{ratio}", 0, 32, None)
+        n_negative = (ruler.y == 0).sum()
+        assert ruler.y.sum() == max(1, n_negative // ratio)
+        assert ruler.tests["E"][1].mean() == pytest.approx(0.5, abs=0.02)

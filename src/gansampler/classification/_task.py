@@ -19,7 +19,7 @@ from gansampler.images import chunks, flip_chosen
 from gansampler.training import TrainingTask
 
 LR_FACTOR = 0.1
-LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 2e-4, 1e-3, 1e-2
+LR_LITE, LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 1e-3, 2e-4, 1e-3, 1e-2
 # Share of the steps in which a cosine schedule raises the learning rate.
 WARM_UP = 0.1
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -31,7 +31,12 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def choose_lr(
-    lr: float | str, optimizer: str, *, is_image: bool, is_new: bool
+    lr: float | str,
+    optimizer: str,
+    backbone: object,
+    *,
+    is_image: bool,
+    is_new: bool,
 ) -> float:
     """Return the learning rate, or what "auto" means.
 
@@ -41,6 +46,8 @@ def choose_lr(
         The parameter of the classifier.
     optimizer : str
         Name of the optimiser.
+    backbone : str, Module or callable
+        The backbone.
     is_image : bool
         Whether the samples are images, or feature rows.
     is_new : bool
@@ -59,7 +66,10 @@ def choose_lr(
         )
     if not is_image:
         return LR_FEATURE_ROWS
-    return LR_NEW_WEIGHTS if is_new else LR_FINE_TUNING
+    if is_new:
+        return LR_NEW_WEIGHTS
+    is_lite = isinstance(backbone, str) and backbone.startswith("efficientnet_lite")
+    return LR_LITE if is_lite else LR_FINE_TUNING
 
 
 def cosine_factor(step: int, n_steps: int) -> float:

@@ -80,9 +80,9 @@ class TransferClassifier(BaseNetworkClassifier):
     optimizer : {"adamw", "adam", "sgd", "adadelta"}, default="adamw"
         The optimiser. SGD uses a momentum of 0.9.
     lr : float or "auto", default="auto"
-        Learning rate. ``"auto"`` requires Adam or AdamW and means 2e-4 for
-        fine-tuning, 1e-3 with ``weights=None`` or ``freeze=True``, and 1e-2 for
-        feature rows.
+        Learning rate. ``"auto"`` requires Adam or AdamW and means 1e-3 for
+        EfficientNet-Lite, 2e-4 for other pretrained networks, 1e-3 with
+        ``weights=None`` or ``freeze=True``, and 1e-2 for feature rows.
     weight_decay : float, default=0.01
         Weight decay. It is decoupled with AdamW, and the factor of an L2 penalty with
         the other optimisers.
@@ -97,9 +97,8 @@ class TransferClassifier(BaseNetworkClassifier):
         `validation_data`, or the training loss without validation data. None trains
         for all epochs and uses the last weights.
     lr_schedule : {"cosine", "constant"}, default="cosine"
-        How the learning rate changes. ``"cosine"`` raises it to `lr` in the first tenth
-        of the steps of `n_epochs` epochs, and then lowers it to 0 like half a period of
-        a cosine.
+        ``"cosine"`` raises the learning rate to `lr` in the first tenth of all steps,
+        and then lowers it to 0 like half a period of a cosine.
     lr_patience : int, default=None
         Number of epochs without a lower loss after which the learning rate is
         multiplied by 0.1. It requires ``lr_schedule="constant"``. None does not lower
@@ -111,10 +110,9 @@ class TransferClassifier(BaseNetworkClassifier):
         or ``"blocks.3"`` of EfficientNet-Lite, freezes the layers up to and including
         this module.
     freeze_batch_norm : bool or "auto", default="auto"
-        Whether batch normalisation keeps the mean and variance that it was pretrained
-        with. Its other weights are trained. Networks that keep them recognise images
-        of other hospitals and cameras much better. ``"auto"`` means True unless
-        ``weights=None``.
+        Whether batch normalisation keeps its pretrained mean and variance. Networks
+        that keep them recognise images of other hospitals and cameras much better.
+        ``"auto"`` means True unless ``weights=None``.
     horizontal_flip, vertical_flip : bool, default=True, False
         Whether training images are flipped at random, left to right and top to bottom.
     augmentation : {"geometry", "color", "both"}, callable or None, default=None
@@ -363,6 +361,7 @@ class TransferClassifier(BaseNetworkClassifier):
         lr = choose_lr(
             self.lr,
             self.optimizer,
+            self.backbone,
             is_image=images.is_image,
             is_new=self.weights is None or self.freeze is True,
         )
