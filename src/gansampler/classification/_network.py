@@ -244,6 +244,12 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
 
 
+def has_depthwise(network: nn.Module) -> bool:
+    """Whether a network has convolutions of single channels."""
+    convs = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    return any(1 < conv.groups == conv.in_channels for conv in convs)
+
+
 def check_batch_size(
     network: nn.Module, evaluated: list[nn.Module], batch_size: int
 ) -> None:

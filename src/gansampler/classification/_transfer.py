@@ -78,9 +78,9 @@ class TransferClassifier(BaseNetworkClassifier):
         number of samples by default. A class whose samples all have weight 0 gets
         weight 0.
     optimizer : {"adamw", "adam", "sgd", "adadelta"}, default="adamw"
-        The optimiser. SGD uses a momentum of 0.9.
+        The optimiser; SGD with a momentum of 0.9.
     lr : float or "auto", default="auto"
-        Learning rate. ``"auto"`` requires Adam or AdamW and means 1e-3 for
+        Learning rate. ``"auto"`` requires Adam or AdamW and means 4e-4 for
         EfficientNet-Lite, 2e-4 for other pretrained networks, 1e-3 with
         ``weights=None`` or ``freeze=True``, and 1e-2 for feature rows.
     weight_decay : float, default=0.01
@@ -94,15 +94,13 @@ class TransferClassifier(BaseNetworkClassifier):
     patience : int, default=None
         Number of epochs without a lower loss after which training ends. The network
         then gets the weights of its best epoch. The loss is the loss on
-        `validation_data`, or the training loss without validation data. None trains
-        for all epochs and uses the last weights.
+        `validation_data`, or on the training data without. None trains for all epochs.
     lr_schedule : {"cosine", "constant"}, default="cosine"
         ``"cosine"`` raises the learning rate to `lr` in the first tenth of all steps,
         and then lowers it to 0 like half a period of a cosine.
     lr_patience : int, default=None
         Number of epochs without a lower loss after which the learning rate is
-        multiplied by 0.1. It requires ``lr_schedule="constant"``. None does not lower
-        the learning rate.
+        multiplied by 0.1. It requires ``lr_schedule="constant"``.
     freeze : bool or str, default=False
         Layers that are not trained. They stay exactly as they are, including the
         statistics of their batch normalisation. True freezes the whole backbone. The
@@ -157,10 +155,9 @@ class TransferClassifier(BaseNetworkClassifier):
     scaler_ : StandardScaler or None
         Standardises feature rows. None for images.
     sample_shape_ : tuple of int
-        (height, width, n_channels) of the images, or (n_features,) for feature rows.
+        (height, width, n_channels), or (n_features,) for feature rows.
     n_features_in_ : int
-        Number of values in a sample: height * width * n_channels for images in any
-        form, and the number of columns for feature rows.
+        Number of values in a sample: height * width * n_channels for images.
     feature_names_in_ : ndarray of str of shape (n_features,)
         Column names of `X`. Defined only if `X` is a data frame of numbers whose
         column names are all strings.
@@ -173,11 +170,9 @@ class TransferClassifier(BaseNetworkClassifier):
 
     Notes
     -----
-    Arrays are neither resized nor cropped, so that synthetic and real images are
-    preprocessed in the same way. Images are normalised as the weights require.
-
-    With ``weights=None`` and few images, ``"squeezenet1_1"`` learns fastest. It has no
-    batch normalisation, whose statistics need many steps.
+    Images are normalised as the weights require. With ``weights=None`` and few images,
+    ``"squeezenet1_1"`` learns fastest. It has no batch normalisation, whose statistics
+    need many steps.
 
     The loss of a batch is the mean of the weighted losses of its samples. The weight
     of a sample is its class weight times its sample weight, divided by the mean of
@@ -193,7 +188,8 @@ class TransferClassifier(BaseNetworkClassifier):
 
     Examples
     --------
-    >>>     >>> from gansampler import TransferClassifier
+    >>> import numpy as np
+    >>> from gansampler import TransferClassifier
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat(["dark", "light"], 8)
     >>> X = rng.integers(0, 100, (16, 32, 32, 3), dtype=np.uint8)
