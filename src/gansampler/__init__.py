@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
-    from gansampler.translators import CUT, CycleGAN
+    from gansampler.translators import CUT, CycleGAN, make_translator
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ _HOME = {
     "TransferClassifier": "classification",
     "build_classifier": "classification",
     "make_melanet": "recipes",
+    "make_translator": "translators",
 }
 _SUBPACKAGES = {
     "backbones",
@@ -56,6 +57,7 @@ __all__ = [
     "TransferClassifier",
     "build_classifier",
     "make_melanet",
+    "make_translator",
 ]
 
 
