@@ -43,6 +43,9 @@ class TrainingTask(ABC):
     draw : int
         0 at first, and 1 after a loss that was not finite. Use it in the seed of the
         order of the data, so that the order then changes. Set by the engine.
+    finished : bool
+        Whether the last run came to its end. It is False after a run that `max_time`,
+        Ctrl-C or a callback ended. Set by the engine.
     process_group : ProcessGroup
         The processes that train together. Set by the engine.
     device : torch.device
@@ -84,6 +87,7 @@ class TrainingTask(ABC):
     mixed_precision: bool = True
     memory_advice: str = "Lower the batch size."
     draw: int = 0
+    finished: bool = False
     process_group: ProcessGroup = ProcessGroup()
     device: torch.device = torch.device("cpu")
     _backward: Callable[[torch.Tensor], None] = staticmethod(torch.Tensor.backward)
@@ -153,7 +157,11 @@ class TrainingTask(ABC):
         """Return what identifies a run: parameters and hashes of the data.
 
         A run continues if the fingerprint and the initial weights of the networks are
-        the same. An entry ``"random_state": None``, at any depth, says that each call
-        draws other initial weights. Then the fingerprint alone identifies the run.
+        the same. Leave out the number of epochs; then a run with more epochs continues
+        one with fewer. If the learning rate depends on the number of epochs, set it in
+        :meth:`load_state_dict`.
+
+        An entry ``"random_state": None``, at any depth, says that each call draws other
+        initial weights. Then the fingerprint alone identifies the run.
         """
         return {}

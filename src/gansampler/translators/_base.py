@@ -45,7 +45,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
       :class:`~gansampler.images.ImageSequence`. ``sample_shape_`` is set before it is
       called. ``_train(task, n_epochs)`` trains a :class:`TranslationTask` with the
       parameters `trainer` and `verbose`, if the subclass has them, and sets
-      ``history_``.
+      ``history_`` and ``is_finished_``.
     - ``_forward_network()`` returns the network that translates.
 
     If there is a method ``_discriminator_network()`` that returns a discriminator of
@@ -216,7 +216,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         return Trainer() if trainer is None else trainer
 
     def _train(self, task: TranslationTask, n_epochs: int) -> None:
-        """Train a task, and set ``history_``."""
+        """Train a task, and set ``history_`` and ``is_finished_``."""
         task.params = comparable_params(self)
         task.translate_function = self.translate
         self.history_: list[dict[str, float]] = self._get_trainer().fit(
@@ -225,6 +225,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
             verbose=getattr(self, "verbose", 0),
             description=type(self).__name__,
         )
+        self.is_finished_ = task.finished
 
     def _fit_scalers(self, source: ImageSequence, target: ImageSequence) -> None:
         """Fit a scaler for the feature rows of each domain; images need none.
