@@ -18,7 +18,7 @@ from gansampler._validation import nearest_name, spawn_seeds, to_python_scalar
 from gansampler.exceptions import TrainingStoppedWarning
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import check_n_versions
-from gansampler.translators import BaseTranslator, CycleGAN
+from gansampler.translators import BaseTranslator
 
 
 class ClassPlan(NamedTuple):
@@ -177,6 +177,7 @@ def prepare_translators(
     Parameters
     ----------
     translator : BaseTranslator, mapping of label -> BaseTranslator, or None
+        None is refused with `prefit`.
     plan : sequence of ClassPlan
     images : ImageSequence
         The originals.
@@ -192,7 +193,6 @@ def prepare_translators(
         If the sources are too few for the number of distinct synthetic images.
     """
     if not prefit:
-        translator = CycleGAN() if translator is None else translator
         if isinstance(translator, Mapping):
             raise ValueError(
                 "`translator` may be a dict only of fitted translators. Got a dict "
