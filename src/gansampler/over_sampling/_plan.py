@@ -15,10 +15,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from gansampler._validation import nearest_name, spawn_seeds, to_python_scalar
-from gansampler.exceptions import TrainingStoppedWarning
+from gansampler.exceptions import LongTrainingWarning, TrainingStoppedWarning
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import check_n_versions
 from gansampler.translators import BaseTranslator
+
+ABOUT_LENGTH = (LongTrainingWarning, TrainingStoppedWarning)
 
 
 class ClassPlan(NamedTuple):
@@ -263,22 +265,23 @@ def fit_translator(
 
 @contextmanager
 def _naming_class(label: object) -> Iterator[None]:
-    """Begin each TrainingStoppedWarning of this thread with the class in training.
+    """Begin each warning about the length of a training with the class in training.
 
-    The filters of warnings stay as they are.
+    Only the warnings of this thread are changed. The filters of warnings stay as they
+    are.
     """
     show: Callable[..., None] = warnings.showwarning
     thread: int | None = get_ident()
 
     def show_with_class(message, category, *args, **kwargs) -> None:
-        if issubclass(category, TrainingStoppedWarning) and get_ident() == thread:
+        if issubclass(category, ABOUT_LENGTH) and get_ident() == thread:
             message = category(f"Class {label!r}: {message}")
         show(message, category, *args, **kwargs)
 
     warnings.showwarning = show_with_class
     try:
         yield
-    except TrainingStoppedWarning as warning:
+    except ABOUT_LENGTH as warning:
         # A filter makes the warning an error.
         warning.args = (f"Class {label!r}: {warning}",)
         raise

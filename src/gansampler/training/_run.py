@@ -20,6 +20,7 @@ from gansampler.exceptions import (
 from gansampler.training._callbacks import Callback
 from gansampler.training._checkpoint import Checkpoints
 from gansampler.training._device import to_device
+from gansampler.training._estimate import TimeEstimate
 from gansampler.training._interrupt import Interrupt
 from gansampler.training._progress import Progress
 from gansampler.training._state import Snapshot, capture, is_finite, restore
@@ -194,17 +195,23 @@ class Run:
     def _train(self) -> None:
         self.progress.start_at(self.n_steps)
         self._take_snapshot(write=False)
+        estimate = TimeEstimate(
+            self.n_epochs * self.task.n_batches - self.n_steps,
+            self.max_seconds,
+            self.task.time_advice,
+            on_gpu=self.task.device.type != "cpu",
+        )
         reason = 0
         with self.interrupt.listen():
             while not (reason or self.finished):
                 try:
-                    reason = self._run_epoch()
+                    reason = self._run_epoch(estimate)
                 except _NotFiniteError as error:
                     self._go_back(error)
         if reason > CALLBACK:
             self._warn_stopped(reason)
 
-    def _run_epoch(self) -> int:
+    def _run_epoch(self, estimate: TimeEstimate) -> int:
         """Run the rest of an epoch; return the reason to stop, or 0."""
         clock = time.monotonic()
         for batch in self.task.batches(self.epoch, self.step):
@@ -216,10 +223,11 @@ class Run:
             for callback in self.callbacks:
                 callback.on_step_end(self.task, self.epoch, self.step)
             self.step += 1
-            self._look_at_losses()
-            self.progress.update(1)
             now = time.monotonic()
             self._seconds, clock = self._seconds + now - clock, now
+            self._look_at_losses()
+            self.progress.update(1)
+            estimate.note_step()
             if self.step <= self.task.n_batches and self._agrees_after_this_step():
                 reason, is_due = self._agree()
                 if reason or is_due:
@@ -350,10 +358,10 @@ class Run:
     def _note(self) -> None:
         n_steps = max(self.step - 1, 1)
         means = {name: total / n_steps for name, total in self._sums.items()}
-        rate = self._n_images / max(self._seconds, 1e-9)
-        self.progress.note(
-            {"epoch": f"{self.epoch}/{self.n_epochs}", "img/s": rate, **means}
-        )
+        figures: dict[str, object] = {**self.task.summarize(means)}
+        figures["epoch"] = f"{self.epoch}/{self.n_epochs}"
+        figures["img/s"] = self._n_images / max(self._seconds, 1e-9)
+        self.progress.note(figures)
 
     def _look_at_losses(self) -> None:
         # All processes check after the same steps, whatever their progress shows.

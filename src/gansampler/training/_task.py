@@ -40,6 +40,8 @@ class TrainingTask(ABC):
         Whether ``precision="auto"`` may use half precision in the networks.
     memory_advice : str
         What the user can change if memory is short.
+    time_advice : str
+        What the user can change if training takes too long.
     draw : int
         0 at first, and 1 after a loss that was not finite. Use it in the seed of the
         order of the data, so that the order then changes. Set by the engine.
@@ -86,6 +88,7 @@ class TrainingTask(ABC):
     n_batches: int
     mixed_precision: bool = True
     memory_advice: str = "Lower the batch size."
+    time_advice: str = "train for fewer epochs"
     draw: int = 0
     finished: bool = False
     process_group: ProcessGroup = ProcessGroup()
@@ -120,6 +123,21 @@ class TrainingTask(ABC):
     def end_epoch(self, record: dict[str, float]) -> bool:
         """Act on the end of an epoch. May add to `record`; True ends the run."""
         return False
+
+    def summarize(self, losses: dict[str, float]) -> dict[str, float]:
+        """Return the figures that are shown during training, two at most.
+
+        Parameters
+        ----------
+        losses : dict of str -> float
+            Mean of each loss since the beginning of the epoch.
+
+        Returns
+        -------
+        figures : dict of str -> float
+            By default the first two losses.
+        """
+        return dict(list(losses.items())[:2])
 
     def translate(self, X: npt.ArrayLike) -> np.ndarray:
         """Translate images with the networks in their present state.

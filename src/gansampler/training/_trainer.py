@@ -89,7 +89,7 @@ class Trainer(NearestNameMixin, BaseEstimator):
         kept.
     progress_bar : bool, default=True
         Whether estimators with ``verbose`` > 0 show a progress bar. In a log file, it
-        is a line every 15 seconds.
+        is a line every 15 seconds, and later every minute.
     callbacks : list of Callback, default=None
         They are called in this order and, of several processes, in the first one only.
 
@@ -188,6 +188,10 @@ class Trainer(NearestNameMixin, BaseEstimator):
         -----
         TrainingStoppedWarning
             If `max_time` or Ctrl-C ended the run.
+        LongTrainingWarning
+            If the first steps show that training will take more than an hour. There
+            is no such warning if `max_time` is less than this, nor in processes that
+            another one has started.
         TrainingRestoredWarning
             If a loss was NaN or infinite for the first time.
         CheckpointWarning

@@ -87,6 +87,8 @@ class TranslationTask(TrainingTask):
         "precision='bf16-mixed' in the trainer."
     )
 
+    time_advice = 'lower `n_epochs`, use make_translator("minutes")'
+
     def __init__(self, networks: dict[str, nn.Module], data: UnpairedData) -> None:
         self.modules = dict(networks)
         self.data = data
