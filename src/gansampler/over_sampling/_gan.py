@@ -18,6 +18,7 @@ from gansampler._validation import (
     NearestNameMixin,
     StrOptions,
     clone_parametrized,
+    explain_arguments,
     restore_on_failure,
     to_python_scalar,
 )
@@ -33,12 +34,14 @@ from gansampler.over_sampling._plan import (
     fit_translator,
     make_plan,
     prepare_translators,
+    refuse_number_of_images,
 )
 from gansampler.over_sampling._result import GeneratedClass, ResultMixin
 from gansampler.over_sampling.output import open_output
 from gansampler.translators import make_translator
 
 
+@explain_arguments
 class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverSampler):
     """Over-sample by translating images of other classes into an under-represented one.
 
@@ -155,7 +158,8 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         "translator": [HasMethods(["fit", "translate"]), Mapping, None],
         # Any label of y.
         "source": "no_validation",
-        "image_shape": ["array-like", None],
+        # The images check it.
+        "image_shape": "no_validation",
         "prefit": ["boolean"],
         # Any column of the frame.
         "path_column": "no_validation",
@@ -211,6 +215,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         -------
         self : GANOverSampler
         """
+        refuse_number_of_images(self.sampling_strategy, y)
         self._validate_params()
         self._open(X, y)
         return self
@@ -263,6 +268,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         GANSamplerWarning
             If the last estimator of the pipeline splits its training data.
         """
+        refuse_number_of_images(self.sampling_strategy, y)
         self._validate_params()
         warn_of_leakage()
         return self._fit_resample(X, y)

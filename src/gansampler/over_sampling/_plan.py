@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -120,6 +121,33 @@ def _check_source(source, label, n_label, labels) -> None:
             f"grown by {n_label}. Leave it out of `sampling_strategy`, or use "
             "source='majority'."
         )
+
+
+def refuse_number_of_images(strategy: object, y: Any) -> None:
+    """Refuse a number above 1: it is a ratio, and counts need a dict.
+
+    Parameters
+    ----------
+    strategy : object
+    y : array-like of shape (n_samples,) or None
+        Names a class in the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(strategy, bool) or not isinstance(strategy, Real) or strategy <= 1:
+        return
+    labels = np.asarray(y if y is not None else [])
+    label = "label"
+    if labels.ndim == 1 and len(labels):
+        counts = Counter(labels.tolist())
+        label = repr(min(counts, key=counts.__getitem__))
+    raise ValueError(
+        "A number as `sampling_strategy` is the ratio of minority to majority, at most "
+        f"1. Got {strategy}. For a number of images, pass a dict with the count of "
+        f"each class afterwards: sampling_strategy={{{label}: {strategy}}}."
+    )
 
 
 def check_strategy(strategy: object, y: np.ndarray) -> None:

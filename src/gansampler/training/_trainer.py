@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from gansampler._validation import (
     NearestNameMixin,
     StrOptions,
     at_least,
+    explain_arguments,
     preserved_rng,
 )
 from gansampler.training._callbacks import Callback
@@ -52,6 +53,7 @@ from gansampler.training._state import (
 from gansampler.training._task import TrainingTask
 
 
+@explain_arguments
 class Trainer(NearestNameMixin, BaseEstimator):
     """Where and how networks are trained: device, precision, processes, checkpoints.
 
@@ -118,6 +120,7 @@ class Trainer(NearestNameMixin, BaseEstimator):
         "progress_bar": ["boolean"],
         "callbacks": [list, None],
     }
+    _other_names: ClassVar = {"device": "accelerator", "gpus": "devices"}
 
     def __init__(
         self,
