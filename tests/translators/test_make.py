@@ -1,6 +1,7 @@
 """Translators for a time budget."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,3 +93,24 @@ def test_it_is_searched_like_any_other():
         assert other.n_epochs == params["n_epochs"]
         assert other.trainer.max_time == 5
     assert translator.trainer.max_time == timedelta(minutes=20)
+
+
+def in_the_table(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value == "auto":
+        return ""
+    return f'`"{value}"`' if isinstance(value, str) else str(value)
+
+
+def test_the_table_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "translators.md").read_text()
+    rows = ["generator", "n_blocks", "n_layers", "n_epochs", "batch_size", "pool_size"]
+    for names in (*rows, "ngf, ndf", "horizontal_flip"):
+        cells = [
+            ", ".join(in_the_table(params[name]) for name in names.split(", "))
+            for _, params, _ in BUDGETS.values()
+        ]
+        start = "`, `".join(names.split(", "))
+        line = f"| `{start}` | {' | '.join(cells)} |".replace("|  |", "| |")
+        assert line in page

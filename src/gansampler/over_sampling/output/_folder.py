@@ -303,7 +303,7 @@ class FileOutput:
             f"{str(self.path)!r} are "
             f"replaced, because {reason}.{advice}",
             GANSamplerWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
 
     @contextmanager
