@@ -77,3 +77,15 @@ def test_a_saved_translator_knows_that_it_is_not_finished(tmp_path):
         model.save(tmp_path / "model.safetensors")
         loaded = CycleGAN.load(tmp_path / "model.safetensors")
         assert loaded.is_finished_ is (max_time is None)
+
+
+@pytest.mark.ddp
+def test_several_processes_know_whether_they_finished(tmp_path):
+    stopped = translator(tmp_path, n_epochs=1, batch_size=2, max_time=1e-6)
+    stopped.trainer.devices = 2
+    with pytest.warns(TrainingStoppedWarning):
+        stopped.fit(SOURCE, TARGET)
+    assert not stopped.is_finished_
+    continued = translator(tmp_path, n_epochs=1, batch_size=2)
+    continued.trainer.devices = 2
+    assert continued.fit(SOURCE, TARGET).is_finished_

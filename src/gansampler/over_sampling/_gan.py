@@ -126,8 +126,11 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
 
     Files are named by class, number and parent, ``malignant/malignant_000012_from_
     ISIC_0001.png``. ``manifest.csv`` and ``manifest.json`` list them with label,
-    parent, translator, seed and realism score. With an integer as `random_state`, the
-    same call resumes a stopped one and gives the same files.
+    parent, translator, seed and realism score, and say whether the training of the
+    translator was finished. With an integer as `random_state`, the same call resumes a
+    stopped one and gives the same files. If `max_time` had stopped the training, a
+    trainer with a `checkpoint_dir` continues it, and all images of the class are
+    replaced. So does a call with more epochs.
 
     References
     ----------
