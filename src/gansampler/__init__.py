@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
-    from gansampler.translators import CUT, CycleGAN
+    from gansampler.translators import CUT, CycleGAN, make_translator
 
 __version__ = "0.1.0"
 
@@ -29,6 +29,7 @@ _HOME = {
     "build_classifier": "classification",
     "compare_samplers": "model_selection",
     "make_melanet": "recipes",
+    "make_translator": "translators",
 }
 _SUBPACKAGES = {
     "backbones",
@@ -60,6 +61,7 @@ __all__ = [
     "build_classifier",
     "compare_samplers",
     "make_melanet",
+    "make_translator",
 ]
 
 

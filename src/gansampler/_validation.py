@@ -5,6 +5,7 @@ Layer rule: imports nothing from gansampler except :mod:`gansampler.exceptions`.
 
 import contextlib
 import functools
+import inspect
 import math
 import random
 import threading
@@ -37,6 +38,7 @@ __all__ = [
     "check_labels",
     "check_target_type",
     "clone_parametrized",
+    "explain_arguments",
     "is_missing",
     "isolated_rng",
     "nearest_name",
@@ -48,6 +50,7 @@ __all__ = [
 ]
 
 Self = TypeVar("Self")
+Estimator = TypeVar("Estimator")
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
@@ -170,6 +173,69 @@ class DefaultPartsMixin:
             if is_nested and part in self._default_parts and current is None:
                 params[part] = self._default_parts[part]()
         return super().set_params(**params)  # type: ignore[misc]
+
+
+def explain_arguments(cls: type[Estimator]) -> type[Estimator]:
+    """Decorate an estimator: wrong arguments of its constructor say what was meant.
+
+    The signature of the constructor stays the same. A class attribute `_other_names`
+    maps names that users of other packages try to the parameters of this class.
+    """
+    constructed: Any = cls
+    init = constructed.__init__
+    _, *params = inspect.signature(init).parameters.values()
+    names = [param.name for param in params]
+    n_positional = sum(param.kind is param.POSITIONAL_OR_KEYWORD for param in params)
+
+    @functools.wraps(init)
+    def init_or_explain(self: Any, *args: Any, **kwargs: Any) -> None:
+        if len(args) > n_positional:
+            raise TypeError(_explain_position(cls, args[n_positional]))
+        for name, value in kwargs.items():
+            if name not in names:
+                raise TypeError(_explain_name(cls, name, value, names))
+        init(self, *args, **kwargs)
+
+    constructed.__init__ = init_or_explain
+    return cls
+
+
+def _explain_position(cls: Any, value: object) -> str:
+    """Return the error about a value that was passed without a name."""
+    suited = [
+        name
+        for name, constraints in cls._parameter_constraints.items()
+        if any(
+            isinstance(c, HasMethods | StrOptions) and c.is_satisfied_by(value)
+            for c in constraints
+            if not isinstance(constraints, str)
+        )
+    ]
+    is_part = hasattr(value, "get_params")
+    text = f"{type(value).__name__}(...)" if is_part else repr(value)
+    hint = f" Did you mean {suited[0]}={text}?" if len(suited) == 1 else ""
+    return (
+        f"The parameters of {cls.__name__} are passed by name. Got {text} without "
+        f"one.{hint}"
+    )
+
+
+def _explain_name(cls: Any, name: str, value: object, names: list[str]) -> str:
+    """Return the error about a name that is no parameter."""
+    start = f"{cls.__name__} has no parameter {name!r}."
+    other = getattr(cls, "_other_names", {}).get(name)
+    if other is not None:
+        return f"{start} Did you mean {other}={value!r}?"
+    for part, make in getattr(cls, "_default_parts", {}).items():
+        inner = name.removeprefix(f"{part}__")
+        for known in make().get_params():
+            if inner in (known, known.rpartition("__")[2]):
+                return (
+                    f"{start} Did you mean {part}={make.__name__}({known}={value!r})? "
+                    f"It is {part}__{known} in `set_params` and in a grid search."
+                )
+    hint = nearest_name(name, names)
+    return f"{start}{hint}" if hint else f"{start} It has {', '.join(names)}."
 
 
 def _nearest_option(estimator: Any, message: str) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "GANSamplerError",
     "GANSamplerWarning",
     "ImageFileError",
+    "LongTrainingWarning",
     "ModelFileError",
     "OutOfMemoryError",
     "ProcessFailedError",
@@ -64,6 +65,10 @@ class GANSamplerWarning(UserWarning):
 
 class CheckpointWarning(GANSamplerWarning):
     """A checkpoint was skipped, or a finished run was read instead of trained."""
+
+
+class LongTrainingWarning(GANSamplerWarning):
+    """Training will take more than an hour, by the time of its first steps."""
 
 
 class TrainingRestoredWarning(GANSamplerWarning):

@@ -10,7 +10,7 @@ from imblearn.pipeline import Pipeline
 from gansampler.classification import TransferClassifier
 from gansampler.images import check_image_shape
 from gansampler.over_sampling import GANOverSampler
-from gansampler.translators import CycleGAN
+from gansampler.translators import make_translator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,24 +132,9 @@ def make_melanet(
     ['ganoversampler', 'transferclassifier']
     """
     image_shape = check_image_shape((image_size, image_size, 3))
-    translator = CycleGAN(
-        generator="unet",
-        ngf=32,
-        ndf=64,
-        n_layers=4,
-        n_epochs=100,
-        batch_size=1,
-        lr=2e-4,
-        betas=(0.5, 0.999),
-        lambda_cycle=10.0,
-        lambda_identity=1.0,
-        pool_size=0,
-        horizontal_flip=True,
-        trainer=trainer,
-    )
     sampler = GANOverSampler(
         sampling_strategy=one_for_each_majority_image,
-        translator=translator,
+        translator=make_translator("paper", trainer=trainer),
         image_shape=image_shape,
         random_state=random_state,
     )

@@ -15,7 +15,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
 from torch.utils.data import TensorDataset
 
-from gansampler import CUT, CycleGAN, GANOverSampler, Trainer, TransferClassifier
+from gansampler import (
+    CUT,
+    CycleGAN,
+    GANOverSampler,
+    Trainer,
+    TransferClassifier,
+    make_translator,
+)
 from gansampler.exceptions import TrainingStoppedWarning
 from gansampler.training import Callback
 from tests.over_sampling.translators import Invert
@@ -82,7 +89,8 @@ def test_nested_parameters_of_a_default_translator():
     assert sampler.translator.n_epochs == 3
     assert sampler.translator.trainer.max_time == 5
     # The other parameters are the defaults.
-    assert sampler.translator.get_params()["ngf"] == CycleGAN().ngf
+    expected = make_translator("minutes", n_epochs=3, trainer__max_time=5)
+    assert repr(sampler.translator) == repr(expected)
     sampler.set_params(translator=None, translator__n_epochs=4)
     assert sampler.translator.n_epochs == 4
     cut = CUT(n_epochs=7)

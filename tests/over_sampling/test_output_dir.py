@@ -21,7 +21,7 @@ from gansampler import CycleGAN, GANOverSampler, Trainer
 from gansampler.exceptions import GANSamplerWarning
 from gansampler.networks import ResNetGenerator
 from gansampler.over_sampling import _generation
-from gansampler.over_sampling.output import _folder, _names
+from gansampler.over_sampling.output import _class_files, _names
 from tests.over_sampling.translators import Invert, Unsteady
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def times(folder):
 
 def stop_after(monkeypatch, n_writes, error):
     """Let the writing of an image fail, after so many have been written."""
-    write, left = _folder.write_file, [n_writes]
+    write, left = _class_files.write_file, [n_writes]
 
     def fail_in_the_end(path, data):
         if left[0] == 0:
@@ -66,8 +66,8 @@ def stop_after(monkeypatch, n_writes, error):
         left[0] -= 1
         write(path, data)
 
-    monkeypatch.setattr(_folder, "write_file", fail_in_the_end)
-    return lambda: monkeypatch.setattr(_folder, "write_file", write)
+    monkeypatch.setattr(_class_files, "write_file", fail_in_the_end)
+    return lambda: monkeypatch.setattr(_class_files, "write_file", write)
 
 
 @pytest.mark.parametrize("n_writes", [0, 1, 4, 7, 8, 13, 16])
@@ -215,14 +215,22 @@ def test_a_folder_that_was_taken_meanwhile(files, tmp_path, monkeypatch, expecte
     assert contents(out) == expected
 
 
-def test_another_translator_does_not_go_on(files, tmp_path, monkeypatch):
+def test_the_images_of_another_translator_are_replaced(files, tmp_path, monkeypatch):
+    """A second training may give another translator: no class has images of both."""
     out = tmp_path / "out"
     undo = stop_after(monkeypatch, 5, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         sampler(out, translator=Unsteady()).fit_resample(files.paths, files.y)
     undo()
-    with pytest.raises(ValueError, match=r"are by Unsteady-\w+; this one is Unsteady-"):
-        sampler(out, translator=Unsteady()).fit_resample(files.paths, files.y)
+    over = sampler(out, translator=Unsteady())
+    with pytest.warns(GANSamplerWarning, match=r"class 'b' .* replaced.*trained from"):
+        X, _ = over.fit_resample(files.paths, files.y)
+    for label, rows in (("b", range(19, 27)), ("c", range(27, 36))):
+        shift = over.translators_[label].shift_
+        for row in rows:
+            parent = files.images[over.sample_indices_[row]]
+            written = np.asarray(Image.open(X[row]))
+            np.testing.assert_array_equal(written, 255 - parent + shift)
 
 
 def never_trains(*args, **kwargs):
@@ -435,14 +443,14 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from gansampler import CycleGAN, GANOverSampler, Trainer
 from gansampler.over_sampling import _generation
-from gansampler.over_sampling.output import _folder, _names
+from gansampler.over_sampling.output import _class_files, _names
 from tests.over_sampling.translators import Invert
 _generation.BYTES_PER_CHUNK = 4 * 12 * 12 * 3
-write = _folder.write_file
+write = _class_files.write_file
 def write_slowly(path, data):
     time.sleep(float(sys.argv[4]))
     write(path, data)
-_folder.write_file = write_slowly
+_class_files.write_file = write_slowly
 folder = sys.argv[2]
 paths = [f"{folder}/scan {i}.png" for i in range(19)]
 GANOverSampler(

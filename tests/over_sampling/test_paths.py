@@ -67,6 +67,7 @@ def test_manifest_says_what_each_file_is(files, tmp_path):
         "parent",
         "parent_row",
         "translator",
+        "finished",
         "seed",
         "score",
     ]

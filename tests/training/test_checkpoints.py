@@ -270,6 +270,97 @@ def test_max_time_goes_on_where_it_stopped(tmp_path, whole):
     assert without_times(history) == whole[1]
 
 
+@pytest.mark.parametrize("earlier", [(1,), (2,), (1, 2), (2, 1)])
+def test_more_epochs_continue_the_training(tmp_path, whole, earlier):
+    """StepLR does not depend on the number of epochs, so nothing differs."""
+    for n_epochs in earlier:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)
+            trainer(tmp_path).fit(LineTask(), n_epochs=n_epochs)
+    task = LineTask()
+    longest = max(earlier)
+    with pytest.warns(CheckpointWarning, match=f"continues a run of {longest} epochs"):
+        history = trainer(tmp_path).fit(task, n_epochs=3)
+    assert task.visited[0] == (longest + 1, 1)
+    assert (task.net.weight.item(), without_times(history)) == whole
+    # The shorter runs are as before.
+    task = LineTask()
+    with pytest.warns(CheckpointWarning, match="finished"):
+        assert len(trainer(tmp_path).fit(task, n_epochs=longest)) == longest
+    assert task.visited == []
+
+
+def test_more_epochs_continue_a_stopped_run(tmp_path, whole):
+    with pytest.raises(StopError):
+        trainer(tmp_path, CrashAt(2, 2)).fit(LineTask(), n_epochs=2)
+    task = LineTask()
+    with pytest.warns(CheckpointWarning, match="continues a run of 2 epochs"):
+        trainer(tmp_path).fit(task, n_epochs=3)
+    assert task.visited[0] == (2, 2)
+    assert task.net.weight.item() == whole[0]
+
+
+def test_fewer_epochs_are_a_run_of_their_own(tmp_path, whole):
+    trainer(tmp_path).fit(LineTask(), n_epochs=3)
+    task, expected = LineTask(), LineTask()
+    trainer(tmp_path).fit(task, n_epochs=2)
+    Trainer(accelerator="cpu", precision="32-true").fit(expected, n_epochs=2)
+    assert task.visited[0] == (1, 1)
+    assert task.net.weight.item() == expected.net.weight.item()
+
+
+def test_a_damaged_shorter_run_is_skipped(tmp_path, whole):
+    for n_epochs in (1, 2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)
+            trainer(tmp_path).fit(LineTask(), n_epochs=n_epochs)
+    for path in tmp_path.glob("*-2-epochs/*.safetensors"):
+        tear(path)
+    task = LineTask()
+    with (
+        pytest.warns(CheckpointWarning, match="continues a run of 1 epochs"),
+        pytest.warns(CheckpointWarning, match="cannot be used"),
+    ):
+        trainer(tmp_path).fit(task, n_epochs=3)
+    assert task.visited[0] == (2, 1)
+    assert task.net.weight.item() == whole[0]
+
+
+def test_a_run_that_ended_itself_does_not_go_on(tmp_path):
+    """As with early stopping: more epochs would not have been trained either."""
+
+    class EndsItself(LineTask):
+        def end_epoch(self, record):
+            return record["epoch"] == 2
+
+    trainer(tmp_path).fit(EndsItself(), n_epochs=3)
+    task = EndsItself()
+    with pytest.warns(CheckpointWarning, match="continues a run of 3 epochs"):
+        history = trainer(tmp_path).fit(task, n_epochs=5)
+    assert task.visited == []
+    assert len(history) == 2
+    assert task.finished
+
+
+def test_the_task_knows_whether_it_is_finished(tmp_path):
+    task = LineTask(pause=0.02)
+    with pytest.warns(TrainingStoppedWarning, match="raise `max_time`,? .*continue"):
+        trainer(tmp_path, max_time=0.01).fit(task, n_epochs=3)
+    assert not task.finished
+    trainer(tmp_path).fit(task, n_epochs=3)
+    assert task.finished
+    trainer(tmp_path / "other", EndAfter(1)).fit(task, n_epochs=3)
+    assert not task.finished
+
+
+def test_without_checkpoints_a_stopped_run_says_that_training_begins_anew():
+    with pytest.warns(
+        TrainingStoppedWarning,
+        match=r"raise `max_time`\. A second call .* from the beginning.*checkpoint_dir",
+    ):
+        Trainer(max_time=0.001).fit(LineTask(pause=0.02), n_epochs=3)
+
+
 @pytest.fixture
 def listening():
     """Python's own handler; a job in the background may have begun without it."""

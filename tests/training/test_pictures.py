@@ -1,3 +1,7 @@
+import pickle
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,3 +55,53 @@ def test_a_task_that_does_not_translate_says_so(tmp_path):
     callback = SavePictures(tmp_path, np.zeros((1, 4, 4, 3)))
     with pytest.raises(NotImplementedError, match="LineTask has no method `translate`"):
         Trainer(callbacks=[callback]).fit(LineTask(), n_epochs=1)
+
+
+class Handle:
+    """A place in a notebook, as IPython gives it."""
+
+    def __init__(self, shown):
+        self.shown = shown
+
+    def update(self, picture):
+        self.shown[-1].append(np.asarray(picture))
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """The pictures in each place of a notebook."""
+    shown = []
+
+    def display(picture, *, display_id):
+        assert display_id is True
+        shown.append([np.asarray(picture)])
+        return Handle(shown)
+
+    shell = type("ZMQInteractiveShell", (), {})()
+    ipython = SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(
+        sys.modules, "IPython.display", SimpleNamespace(display=display)
+    )
+    return shown
+
+
+def test_a_notebook_shows_the_latest_picture(tmp_path, notebook):
+    callback = SavePictures(tmp_path, np.zeros((3, 4, 4, 3), dtype=np.uint8))
+    trainer = Trainer(callbacks=[callback])
+    for _ in range(2):
+        trainer.fit(Inverting(), n_epochs=3)
+    # One place per fit, in which the picture of each epoch replaces the one before.
+    assert [len(place) for place in notebook] == [3, 3]
+    with Image.open(tmp_path / "epoch-0003.png") as saved:
+        np.testing.assert_array_equal(notebook[-1][-1], np.asarray(saved))
+    assert pickle.loads(pickle.dumps(callback)).path == tmp_path
+
+
+def test_the_first_eight_images_are_shown(tmp_path):
+    given = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+    Trainer(callbacks=[SavePictures(tmp_path, given)]).fit(Inverting(), n_epochs=1)
+    with Image.open(tmp_path / "epoch-0001.png") as saved:
+        assert saved.size == (8 * 4, 2 * 4)
+        upper = np.asarray(saved)[:4]
+    np.testing.assert_array_equal(upper, np.concatenate(list(given[:8]), axis=1))

@@ -10,7 +10,7 @@ import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from gansampler._validation import (
     DefaultPartsMixin,
@@ -18,6 +18,7 @@ from gansampler._validation import (
     NearestNameMixin,
     StrOptions,
     clone_parametrized,
+    explain_arguments,
     restore_on_failure,
     to_python_scalar,
 )
@@ -33,12 +34,15 @@ from gansampler.over_sampling._plan import (
     fit_translator,
     make_plan,
     prepare_translators,
+    refuse_number_of_images,
 )
+from gansampler.over_sampling._result import GeneratedClass, ResultMixin
 from gansampler.over_sampling.output import open_output
-from gansampler.translators import CycleGAN
+from gansampler.translators import make_translator
 
 
-class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
+@explain_arguments
+class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverSampler):
     """Over-sample by translating images of other classes into an under-represented one.
 
     For each class to be grown, a translator learns to turn images of a source class
@@ -53,9 +57,9 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         to the count of the majority. A dict, or a callable of `y`, gives the counts.
     translator : BaseTranslator or dict of label -> BaseTranslator, default=None
         Translator that is cloned for each class to be grown. None means
-        :class:`~gansampler.CycleGAN` with its defaults. A translator without a
-        `random_state` gets a seed of the sampler. With `prefit`, a fitted translator,
-        or a dict with one for each class to be grown.
+        ``make_translator("minutes")``, see :func:`~gansampler.make_translator`. A
+        translator without a `random_state` gets a seed of the sampler. With `prefit`,
+        a fitted translator, or a dict with one for each class to be grown.
     source : "majority", "rest" or label, default="majority"
         Which images are translated: those of the largest other class, of all other
         classes, or of the class with this label.
@@ -94,7 +98,9 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         For each row of the output, the row of `X` that it is or was translated from.
         Skipped rows do not occur.
     is_synthetic_ : ndarray of bool of shape (n_samples_new,)
-        Whether a row of the output is synthetic.
+        Whether a row of the output is synthetic. ``X_resampled[is_synthetic_]`` are
+        the synthetic samples of an array; for other forms, see
+        :meth:`select_synthetic`.
     n_features_in_ : int
         Values per sample: ``height * width * n_channels`` for images.
     feature_names_in_ : ndarray of str of shape (n_features,)
@@ -102,7 +108,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
 
     See Also
     --------
-    gansampler.CycleGAN : The default translator.
+    gansampler.make_translator : A translator for a time budget; the default one.
     gansampler.make_melanet : Sampler and classifier in a pipeline.
     gansampler.data.OverSampledDataset : The result as a torch data set.
     imblearn.over_sampling.RandomOverSampler : Repeats samples instead.
@@ -120,8 +126,11 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
 
     Files are named by class, number and parent, ``malignant/malignant_000012_from_
     ISIC_0001.png``. ``manifest.csv`` and ``manifest.json`` list them with label,
-    parent, translator, seed and realism score. With an integer as `random_state`, the
-    same call resumes a stopped one and gives the same files.
+    parent, translator, seed and realism score, and say whether the training of the
+    translator was finished. With an integer as `random_state`, the same call resumes a
+    stopped one and gives the same files. If `max_time` had stopped the training, a
+    trainer with a `checkpoint_dir` continues it, and all images of the class are
+    replaced. So does a call with more epochs.
 
     References
     ----------
@@ -152,7 +161,8 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         "translator": [HasMethods(["fit", "translate"]), Mapping, None],
         # Any label of y.
         "source": "no_validation",
-        "image_shape": ["array-like", None],
+        # The images check it.
+        "image_shape": "no_validation",
         "prefit": ["boolean"],
         # Any column of the frame.
         "path_column": "no_validation",
@@ -162,7 +172,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         "resize": [StrOptions({"crop", "stretch", "pad"})],
         "verbose": ["verbose"],
     }
-    _default_parts: ClassVar = {"translator": CycleGAN}
+    _default_parts: ClassVar = {"translator": make_translator}
 
     def __init__(
         self,
@@ -208,6 +218,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         -------
         self : GANOverSampler
         """
+        refuse_number_of_images(self.sampling_strategy, y)
         self._validate_params()
         self._open(X, y)
         return self
@@ -260,6 +271,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         GANSamplerWarning
             If the last estimator of the pipeline splits its training data.
         """
+        refuse_number_of_images(self.sampling_strategy, y)
         self._validate_params()
         warn_of_leakage()
         return self._fit_resample(X, y)
@@ -270,8 +282,11 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         plan = make_plan(
             labels, self.sampling_strategy_, self.source, self.random_state
         )
+        translator = self.translator
+        if translator is None and not self.prefit:
+            translator = make_translator()
         self.translators_ = prepare_translators(
-            self.translator, plan, images, prefit=self.prefit
+            translator, plan, images, prefit=self.prefit
         )
         output = open_output(
             self.output_dir,
@@ -279,12 +294,13 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
             images,
             labels,
             plan,
-            translator=self.translator,
+            translator=translator,
             prefit=self.prefit,
             source=self.source,
             random_state=self.random_state,
         )
         parents = [np.arange(len(images))]
+        self._generated = {}
         for grown in plan:
             translator = self.translators_[grown.label]
             if not self.prefit:
@@ -292,6 +308,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
             seed = output.seed(grown.label)
             chosen = draw_sources(len(grown.source), grown.n_new, seed)
             parents.append(grown.source[chosen])
+            digests: set[bytes] = set()
             with output.open_class(grown.label, translator, parents[-1]) as stored:
                 for chunk in generate(
                     translator,
@@ -300,9 +317,13 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
                     seed=seed,
                     label=to_python_scalar(grown.label),
                     finished=stored.finished,
+                    seen=digests,
                     verbose=self.verbose,
                 ):
                     stored.put(chunk)
+            self._generated[grown.label] = GeneratedClass.of(
+                translator, images, grown, seed, digests
+            )
         new = output.finish()
         new_labels = [np.full(p.n_new, p.label, dtype=labels.dtype) for p in plan]
         y_resampled = np.concatenate([labels, *new_labels])
@@ -333,53 +354,6 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         self.n_features_in_ = int(np.prod(data.images.sample_shape))
         self._n_rows = len(X)
         return data
-
-    def resample_groups(self, groups):
-        """Return the groups of the resampled rows; each row has that of its parent.
-
-        Use it to split resampled data with
-        :class:`sklearn.model_selection.GroupKFold` or a similar splitter. Images of
-        one patient, and synthetic images and their parents, then stay on one side.
-
-        Parameters
-        ----------
-        groups : array-like of shape (n_samples,)
-            Group of each row of `X`.
-
-        Returns
-        -------
-        groups_resampled : ndarray of shape (n_samples_new,)
-
-        Raises
-        ------
-        NotFittedError
-            If :meth:`fit_resample` was not called.
-        ValueError
-            If the number of groups is not that of the rows.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from gansampler import CycleGAN, GANOverSampler
-        >>> rng = np.random.default_rng(0)
-        >>> X = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-        >>> sampler = GANOverSampler(
-        ...     translator=CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1),
-        ...     random_state=0,
-        ... )
-        >>> _ = sampler.fit_resample(X, [0, 0, 0, 0, 1, 1])
-        >>> sampler.resample_groups(["a", "b", "c", "d", "e", "e"]).tolist()
-        ['a', 'b', 'c', 'd', 'e', 'e', 'a', 'd']
-        """
-        check_is_fitted(self, "sample_indices_")
-        groups = np.asarray(groups)
-        if groups.ndim != 1 or len(groups) != self._n_rows:
-            raise ValueError(
-                "`groups` must contain one group for each row of `X`, "
-                f"{self._n_rows}. Got shape {groups.shape}. Pass the groups of all "
-                "rows, in their order, including those that were skipped."
-            )
-        return groups[self.sample_indices_]
 
     def __sklearn_clone__(self):
         """Clone, but keep fitted translators, which are data and not settings."""

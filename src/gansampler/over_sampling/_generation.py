@@ -126,6 +126,8 @@ def generate(
     seed: int,
     label: object = None,
     finished: Mapping[int, list[bytes]] | None = None,
+    n_before: int = 0,
+    seen: set[bytes] | None = None,
     verbose: int = 0,
 ) -> Iterator[Chunk]:
     """Yield translations of the chosen sources, in order; all images are distinct.
@@ -148,6 +150,11 @@ def generate(
         Label of the class, for messages.
     finished : mapping of int -> list of bytes, default=None
         Digests of the chunks that exist already, by their start. They are skipped.
+    n_before : int, default=0
+        Number of samples that an earlier call has generated, which are skipped.
+    seen : set of bytes, default=None
+        Digests of images that are not to be generated. Those of the generated images,
+        and of the finished ones, are added to it.
     verbose : int, default=0
         Progress is shown from 1.
 
@@ -163,15 +170,15 @@ def generate(
     n_new = len(chosen)
     n_rounds = -(-n_new // len(source))
     finished = {} if finished is None else finished
-    seen: set[bytes] = set()
-    progress = Progress(n_new, f"translating to {label}", shown=verbose > 0)
+    seen = set() if seen is None else seen
+    progress = Progress(n_new - n_before, f"translating to {label}", shown=verbose > 0)
     size = max(1, BYTES_PER_CHUNK // max(source.take([0]).nbytes, 1))
     noise_scale = None
     if not source.is_image and n_rounds > 1:
         all_rows = source.take(np.arange(len(source))).astype(np.float64)
         noise_scale = ROW_JITTER * all_rows.std(axis=0)
     try:
-        for start in range(0, n_new, size):
+        for start in range(n_before, n_new, size):
             rows = np.arange(start, min(start + size, n_new))
             if start in finished:
                 seen.update(finished[start])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from gansampler._validation import nearest_name, spawn_seeds, to_python_scalar
-from gansampler.exceptions import TrainingStoppedWarning
+from gansampler.exceptions import LongTrainingWarning, TrainingStoppedWarning
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import check_n_versions
-from gansampler.translators import BaseTranslator, CycleGAN
+from gansampler.translators import BaseTranslator
+
+ABOUT_LENGTH = (LongTrainingWarning, TrainingStoppedWarning)
 
 
 class ClassPlan(NamedTuple):
@@ -120,6 +123,33 @@ def _check_source(source, label, n_label, labels) -> None:
         )
 
 
+def refuse_number_of_images(strategy: object, y: Any) -> None:
+    """Refuse a number above 1: it is a ratio, and counts need a dict.
+
+    Parameters
+    ----------
+    strategy : object
+    y : array-like of shape (n_samples,) or None
+        Names a class in the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(strategy, bool) or not isinstance(strategy, Real) or strategy <= 1:
+        return
+    labels = np.asarray(y if y is not None else [])
+    label = "label"
+    if labels.ndim == 1 and len(labels):
+        counts = Counter(labels.tolist())
+        label = repr(min(counts, key=counts.__getitem__))
+    raise ValueError(
+        "A number as `sampling_strategy` is the ratio of minority to majority, at most "
+        f"1. Got {strategy}. For a number of images, pass a dict with the count of "
+        f"each class afterwards: sampling_strategy={{{label}: {strategy}}}."
+    )
+
+
 def check_strategy(strategy: object, y: np.ndarray) -> None:
     """Refuse counts per class that are no counts, or that are too low.
 
@@ -177,6 +207,7 @@ def prepare_translators(
     Parameters
     ----------
     translator : BaseTranslator, mapping of label -> BaseTranslator, or None
+        None is refused with `prefit`.
     plan : sequence of ClassPlan
     images : ImageSequence
         The originals.
@@ -192,7 +223,6 @@ def prepare_translators(
         If the sources are too few for the number of distinct synthetic images.
     """
     if not prefit:
-        translator = CycleGAN() if translator is None else translator
         if isinstance(translator, Mapping):
             raise ValueError(
                 "`translator` may be a dict only of fitted translators. Got a dict "
@@ -263,22 +293,23 @@ def fit_translator(
 
 @contextmanager
 def _naming_class(label: object) -> Iterator[None]:
-    """Begin each TrainingStoppedWarning of this thread with the class in training.
+    """Begin each warning about the length of a training with the class in training.
 
-    The filters of warnings stay as they are.
+    Only the warnings of this thread are changed. The filters of warnings stay as they
+    are.
     """
     show: Callable[..., None] = warnings.showwarning
     thread: int | None = get_ident()
 
     def show_with_class(message, category, *args, **kwargs) -> None:
-        if issubclass(category, TrainingStoppedWarning) and get_ident() == thread:
+        if issubclass(category, ABOUT_LENGTH) and get_ident() == thread:
             message = category(f"Class {label!r}: {message}")
         show(message, category, *args, **kwargs)
 
     warnings.showwarning = show_with_class
     try:
         yield
-    except TrainingStoppedWarning as warning:
+    except ABOUT_LENGTH as warning:
         # A filter makes the warning an error.
         warning.args = (f"Class {label!r}: {warning}",)
         raise

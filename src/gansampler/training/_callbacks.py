@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gansampler.training._progress import in_notebook
 from gansampler.training._task import TrainingTask
+
+# Number of images in a picture.
+N_IMAGES = 8
 
 
 class Callback:
@@ -101,11 +107,12 @@ class TensorBoard(Callback):
 
 
 class SavePictures(Callback):
-    """Translate a few images after an epoch and save them as one picture.
+    """Translate the same few images after each epoch and save them as one picture.
 
     The picture shows the source images in the upper row and their translations in the
     lower row. Its name has the number of the epoch: ``epoch-0005.png``. A later fit
-    overwrites the pictures of an earlier one.
+    overwrites the pictures of an earlier one. A notebook shows the latest picture
+    below the cell, and replaces it after the next epoch.
 
     Parameters
     ----------
@@ -113,7 +120,8 @@ class SavePictures(Callback):
         Folder of the pictures. It is created if necessary.
     X : array-like of shape (n_samples, height, width, n_channels)
         Source images, uint8 in [0, 255] or floating in [0, 1], of the shape that is
-        trained with; also (n_samples, height, width). Grey, RGB or RGBA.
+        trained with; also (n_samples, height, width). Grey, RGB or RGBA. The first
+        eight of them are translated.
     every : int, default=1
         Number of epochs between two pictures.
 
@@ -130,6 +138,7 @@ class SavePictures(Callback):
         self, path: str | os.PathLike[str], X: npt.ArrayLike, every: int = 1
     ) -> None:
         self.path, self.X, self.every = path, X, every
+        self._display: Any = None
 
     def on_fit_start(self, task: TrainingTask, n_epochs: int) -> None:
         """Check the images, and create the folder.
@@ -153,16 +162,29 @@ class SavePictures(Callback):
                 "every=1 for a picture after each epoch."
             )
         Path(self.path).expanduser().mkdir(parents=True, exist_ok=True)
+        # Each fit has a picture of its own in the notebook.
+        self._display = None
 
     def on_epoch_end(self, task: TrainingTask, record: dict[str, float]) -> None:
-        """Save a picture."""
+        """Save a picture, and show it in a notebook."""
         epoch = int(record["epoch"])
         if epoch % self.every:
             return
-        sources = np.asarray(self.X)
+        sources = np.asarray(self.X)[:N_IMAGES]
         rows = [_side_by_side(images) for images in (sources, task.translate(sources))]
         picture = Image.fromarray(np.concatenate(rows))
         picture.save(Path(self.path).expanduser() / f"epoch-{epoch:04d}.png")
+        if not in_notebook():
+            return
+        if self._display is None:
+            module = import_module("IPython.display")
+            self._display = module.display(picture, display_id=True)
+        else:
+            self._display.update(picture)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes without the place in the notebook."""
+        return {**vars(self), "_display": None}
 
 
 def _side_by_side(images: np.ndarray) -> np.ndarray:

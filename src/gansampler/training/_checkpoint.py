@@ -1,7 +1,8 @@
 """The checkpoint files of one run: written atomically, checked when read.
 
 Each run has its own folder in the trainer's `checkpoint_dir`. The name of the folder
-identifies the run, so that the same call finds its files again.
+identifies the run, so that the same call finds its files again. The number of epochs is
+the last part of the name, so that a longer run finds the files of shorter ones.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import warnings
@@ -34,8 +36,9 @@ SECONDS_UNTIL_STALE = 60
 def identify_run(settings: dict[str, Any], modules: Mapping[str, nn.Module]) -> str:
     """Return a hash of settings, shapes of the networks and their initial weights.
 
-    The weights are left out if the settings have a ``random_state`` of None: then each
-    call draws other ones, and still continues its run.
+    The number of epochs is no setting: a longer run continues a shorter one. The
+    weights are left out if the settings have a ``random_state`` of None: then each call
+    draws other ones, and still continues its run.
     """
     states = {name: module.state_dict() for name, module in modules.items()}
     weights: Any = content_hash(states)
@@ -71,11 +74,16 @@ class Checkpoints:
         What is trained.
     identity : str
         What :func:`identify_run` returned.
+    n_epochs : int
+        Length of the run.
     """
 
-    def __init__(self, root: str | os.PathLike[str], name: str, identity: str):
-        self.identity = identity
-        self.folder = Path(root).expanduser() / f"{name}-{identity}"
+    def __init__(
+        self, root: str | os.PathLike[str], name: str, identity: str, n_epochs: int
+    ) -> None:
+        self.name, self.identity, self.n_epochs = name, identity, n_epochs
+        folder = f"{name}-{identity}-{n_epochs}-epochs"
+        self.folder = Path(root).expanduser() / folder
 
     def prepare(self, n_bytes: int) -> None:
         """Check, before any training, that the folder can be written to."""
@@ -139,6 +147,20 @@ class Checkpoints:
                     stacklevel=2,
                 )
         return None
+
+    def find_shorter(self) -> list[Checkpoints]:
+        """Return the runs of fewer epochs that this one can continue, longest first."""
+        root = self.folder.parent
+        pattern = re.compile(rf"{re.escape(self.name)}-{self.identity}-(\d+)-epochs")
+        matches = (pattern.fullmatch(path.name) for path in root.iterdir())
+        lengths = (int(match[1]) for match in matches if match)
+        runs = [
+            Checkpoints(root, self.name, self.identity, n_epochs)
+            for n_epochs in lengths
+            if n_epochs < self.n_epochs
+        ]
+        begun = [run for run in runs if run._files()]
+        return sorted(begun, key=lambda run: run._files()[-1].name, reverse=True)
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """Write the history as JSON lines, one per epoch, into the same folder."""

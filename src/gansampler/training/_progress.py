@@ -2,24 +2,32 @@
 
 A tqdm bar redraws itself with carriage returns, which would fill a log file with
 thousands of lines. So if standard error is not a terminal, lines are printed instead.
-Of several processes, only the first one reports.
+Bars and lines have at most 100 columns. Of several processes, only the first one
+reports.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 
 from tqdm.auto import tqdm
 
-SECONDS_BETWEEN_LINES = 15.0
+MAX_COLUMNS = 100
+# Below the full width, this many columns of a bar are kept before figures are left out.
+MIN_BAR = 3
+MAX_DESCRIPTION = 30
+# The first line of a log comes early. The intervals between lines then become longer.
+SECONDS_UNTIL_LINE = 10.0
+SECONDS_BETWEEN_LINES = 15.0, 60.0
 SECONDS_BETWEEN_DRAWS = 0.2
 
 
 class Progress:
-    """Count images or steps, and show speed, losses and the remaining time.
+    """Count images or steps, and show the elapsed and remaining time and some figures.
 
     Parameters
     ----------
@@ -43,21 +51,26 @@ class Progress:
     def __init__(
         self, total: int, description: str, *, shown: bool, unit: str = "img"
     ) -> None:
+        if len(description) > MAX_DESCRIPTION:
+            description = description[: MAX_DESCRIPTION - 3] + "..."
         self._total, self._description, self._unit = total, description, unit
-        self._count, self._earlier, self._note = 0, 0, ""
-        self._start = self._last_line = self._last_note = time.monotonic()
+        self._count, self._earlier = 0, 0
+        self._figures: list[str] = []
+        self._start = self._last_note = time.monotonic()
+        self._next_line = self._start + SECONDS_UNTIL_LINE
         self._bar: tqdm | None = None
         self._lines = False
         if not shown or int(os.environ.get("RANK", "0")) > 0:
             return
-        if sys.stderr.isatty() or _in_notebook():
+        self._is_notebook = in_notebook()
+        if sys.stderr.isatty() or self._is_notebook:
             self._bar = tqdm(
                 total=total,
                 desc=description,
                 unit=unit,
-                dynamic_ncols=True,
                 mininterval=SECONDS_BETWEEN_DRAWS,
                 smoothing=0.05,
+                **self._layout(),
             )
         else:
             self._lines = True
@@ -73,26 +86,35 @@ class Progress:
         """Whether it is time for new figures. It takes time to read losses on a GPU."""
         now = time.monotonic()
         due = (self._bar is not None and now - self._last_note > 1.0) or (
-            self._lines and now - self._last_line > SECONDS_BETWEEN_LINES
+            self._lines and now > self._next_line
         )
         if due:
             self._last_note = now
         return due
 
     def note(self, figures: Mapping[str, object]) -> None:
-        """Show these figures beside the count."""
-        self._note = " ".join(f"{name}={_short(v)}" for name, v in figures.items())
+        """Show these figures after the count, the first ones if there is little room.
+
+        Parameters
+        ----------
+        figures : mapping of str -> float or str
+            By their names. The name "img/s" stands behind its figure.
+        """
+        self._figures = [
+            f"{_short(value)} {name}" if "/" in name else f"{name} {_short(value)}"
+            for name, value in figures.items()
+        ]
         if self._bar is not None:
-            self._bar.set_postfix_str(self._note, refresh=False)
+            # The terminal may have another width than before.
+            for name, value in self._layout().items():
+                setattr(self._bar, name, value)
 
     def update(self, n_done: int) -> None:
         """Count `n_done` more."""
         self._count += n_done
         if self._bar is not None:
             self._bar.update(n_done)
-        elif self._lines and (
-            time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
-        ):
+        elif self._lines and time.monotonic() > self._next_line:
             self._print_line()
 
     def close(self) -> None:
@@ -103,25 +125,62 @@ class Progress:
             self._print_line()
             self._lines = False
 
+    def _layout(self) -> dict[str, object]:
+        """Return the width and the format of a bar, with the figures that fit."""
+        width = MAX_COLUMNS
+        if not self._is_notebook:
+            # The last column stays free, so that no line is wrapped.
+            columns = shutil.get_terminal_size((MAX_COLUMNS + 1, 24)).columns
+            width = min(width, columns - 1)
+        elapsed = "{elapsed} elapsed" if width == MAX_COLUMNS else "{elapsed}"
+        count = "" if self._figures else " {n_fmt}/{total_fmt} {unit}"
+        start = "{desc}: {percentage:3.0f}%|{bar}|"
+        text = f"{count} {elapsed}, {{remaining}} left"
+        # The longest that these fields are in a run of less than 100 hours.
+        fields = {"elapsed": "1:00:00", "remaining": "10:00:00", "bar": "#" * MIN_BAR}
+        fields |= {"desc": self._description, "unit": self._unit}
+        fields |= {"n_fmt": str(self._total), "total_fmt": str(self._total)}
+        length = len((start + text).format(percentage=100.0, **fields))
+        end = _join_what_fits(self._figures, " ", width - length - len(","))
+        end = f",{end}" if end else ""
+        end = end.replace("{", "{{").replace("}", "}}")
+        return {
+            "ncols": None if self._is_notebook else width,
+            "bar_format": start + text + end,
+        }
+
     def _print_line(self) -> None:
-        self._last_line = time.monotonic()
-        seconds = self._last_line - self._start
+        now = time.monotonic()
+        seconds = now - self._start
+        first, longest = SECONDS_BETWEEN_LINES
+        self._next_line = now + min(max(first, seconds / 4), longest)
         rate = (self._count - self._earlier) / seconds if seconds > 0 else 0.0
         remaining = (self._total - self._count) / rate if rate > 0 else 0.0
         line = (
             f"{self._description}: {self._count}/{self._total} {self._unit} "
             f"({100 * self._count / max(self._total, 1):.0f}%), "
-            f"{rate:.1f} {self._unit}/s, {tqdm.format_interval(seconds)} elapsed, "
-            f"{tqdm.format_interval(remaining)} remaining"
+            f"{tqdm.format_interval(seconds)} elapsed, "
+            f"{tqdm.format_interval(remaining)} left"
         )
-        sys.stderr.write(f"{line}, {self._note}\n" if self._note else f"{line}\n")
+        line += _join_what_fits(self._figures, ", ", MAX_COLUMNS - len(line))
+        sys.stderr.write(f"{line}\n")
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
     shell = sys.modules.get("IPython")
     if shell is None:
         return False
     return type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def _join_what_fits(parts: list[str], separator: str, room: int) -> str:
+    """Return the parts in order, each after a separator; leave out what is too long."""
+    text = ""
+    for part in parts:
+        if len(text) + len(separator) + len(part) <= room:
+            text += separator + part
+    return text
 
 
 def _short(value: object) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,6 +20,8 @@ from gansampler.exceptions import (
 from gansampler.training._callbacks import Callback
 from gansampler.training._checkpoint import Checkpoints
 from gansampler.training._device import to_device
+from gansampler.training._estimate import TimeEstimate
+from gansampler.training._interrupt import Interrupt
 from gansampler.training._progress import Progress
 from gansampler.training._state import Snapshot, capture, is_finite, restore
 from gansampler.training._task import TrainingTask
@@ -81,17 +81,22 @@ class Run:
         self.seconds_between_snapshots = seconds_between_snapshots
         self.progress = progress
         self.start = time.monotonic()
-        self.interrupt = _Interrupt()
+        self.interrupt = Interrupt()
         self.history: list[dict[str, float]] = []
         # The next step to take. Both count from 1.
         self.epoch, self.step = 1, 1
-        self.finished = n_epochs == 0
+        self._ended_by_task = False
         self._seconds, self._n_images = 0.0, 0
         self._sums: dict[str, float] = {}
         self._pending: list[tuple[int, dict[str, torch.Tensor]]] = []
         self._snapshot: Snapshot | None = None
         self._snapshot_time = 0.0
         self._lr = self._get_lr()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do. A run that a callback ends is not finished."""
+        return self._ended_by_task or self.epoch > self.n_epochs
 
     @property
     def n_steps(self) -> int:
@@ -107,6 +112,7 @@ class Run:
                 "precision": self.fabric.strategy.precision.state_dict(),
                 "epoch": self.epoch,
                 "step": self.step,
+                "ended_by_task": self._ended_by_task,
                 "finished": self.finished,
                 "history": self.history,
                 "sums": self._sums,
@@ -123,25 +129,49 @@ class Run:
         if state["precision"]:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.finished, self.history = state["finished"], state["history"]
+        self._ended_by_task, self.history = state["ended_by_task"], state["history"]
         self._sums, self._seconds = state["sums"], state["seconds"]
-        self._n_images, self._lr = state["n_images"], state["lr"]
+        self._n_images = state["n_images"]
+        # A longer run may have another schedule.
+        self._lr = state["lr"] if self.step > 1 else self._get_lr()
         self._pending.clear()
 
     def start_together(self) -> None:
         """Read the latest checkpoint, and give all processes the state of the first."""
-        latest = None if self.checkpoints is None else self.checkpoints.read_latest()
+        latest = self._read_latest()
         is_alone = self.process_group.world_size == 1
         if latest is not None or not is_alone:
             self.resume(self.process_group.from_first(latest or self.snapshot()))
-        if self.finished and latest is not None and self.checkpoints is not None:
-            warnings.warn(
-                "This run was finished by an earlier call. Its networks are read from "
-                f"{str(self.checkpoints.folder)!r} and are not trained again. Delete "
-                "this folder to train again.",
-                CheckpointWarning,
-                stacklevel=2,
-            )
+
+    def _read_latest(self) -> Snapshot | None:
+        """Return the latest state of this run, or else of one with fewer epochs."""
+        if self.checkpoints is None:
+            return None
+        for run in (self.checkpoints, *self.checkpoints.find_shorter()):
+            latest = run.read_latest()
+            if latest is None:
+                continue
+            folder = str(run.folder)
+            if run is not self.checkpoints:
+                warnings.warn(
+                    f"Training continues a run of {run.n_epochs} epochs, whose state "
+                    f"is read from {folder!r}. If the learning rate depends on the "
+                    "number of epochs, the result differs from that of a single run "
+                    f"of {self.n_epochs} epochs. Delete this folder to train from the "
+                    "beginning.",
+                    CheckpointWarning,
+                    stacklevel=2,
+                )
+            elif latest.unpack()["finished"]:
+                warnings.warn(
+                    "This run was finished by an earlier call. Its networks are read "
+                    f"from {folder!r} and are not trained again. Delete this folder "
+                    "to train again, or raise the number of epochs to continue.",
+                    CheckpointWarning,
+                    stacklevel=2,
+                )
+            return latest
+        return None
 
     def loop(self) -> None:
         """Train until the end, and call the callbacks."""
@@ -165,17 +195,23 @@ class Run:
     def _train(self) -> None:
         self.progress.start_at(self.n_steps)
         self._take_snapshot(write=False)
+        estimate = TimeEstimate(
+            self.n_epochs * self.task.n_batches - self.n_steps,
+            self.max_seconds,
+            self.task.time_advice,
+            on_gpu=self.task.device.type != "cpu",
+        )
         reason = 0
         with self.interrupt.listen():
             while not (reason or self.finished):
                 try:
-                    reason = self._run_epoch()
+                    reason = self._run_epoch(estimate)
                 except _NotFiniteError as error:
                     self._go_back(error)
         if reason > CALLBACK:
             self._warn_stopped(reason)
 
-    def _run_epoch(self) -> int:
+    def _run_epoch(self, estimate: TimeEstimate) -> int:
         """Run the rest of an epoch; return the reason to stop, or 0."""
         clock = time.monotonic()
         for batch in self.task.batches(self.epoch, self.step):
@@ -187,10 +223,11 @@ class Run:
             for callback in self.callbacks:
                 callback.on_step_end(self.task, self.epoch, self.step)
             self.step += 1
-            self._look_at_losses()
-            self.progress.update(1)
             now = time.monotonic()
             self._seconds, clock = self._seconds + now - clock, now
+            self._look_at_losses()
+            self.progress.update(1)
+            estimate.note_step()
             if self.step <= self.task.n_batches and self._agrees_after_this_step():
                 reason, is_due = self._agree()
                 if reason or is_due:
@@ -225,8 +262,7 @@ class Run:
         self._sums, self._seconds, self._n_images = {}, 0.0, 0
         self._lr = self._get_lr()
         (agreed,) = self.process_group.agree(int(ended_by_task))
-        # A run that a callback ends is not finished: other callbacks may continue it.
-        self.finished = self.epoch > self.n_epochs or bool(agreed)
+        self._ended_by_task = bool(agreed)
         return any(answers)
 
     def _record(self) -> dict[str, Any]:
@@ -271,11 +307,15 @@ class Run:
         why = "because of Ctrl-C"
         if reason == TIME:
             why = f"at the time limit (max_time={self.max_seconds:g} s)"
-        remedy = "To train for longer, raise `max_time`."
+        remedy = "To train for longer, raise `max_time`. " if reason == TIME else ""
+        remedy += (
+            "A second call trains from the beginning. To be able to continue a run, "
+            "set `checkpoint_dir` in the trainer."
+        )
         if self.checkpoints is not None:
-            remedy = "Make the same call again to resume the run."
-        elif reason == INTERRUPT:
-            remedy = "To be able to resume a run, set `checkpoint_dir` in the trainer."
+            remedy = "Make the same call again"
+            remedy += ", or raise `max_time`," if reason == TIME else ""
+            remedy += " to continue the run."
         if self.is_first:
             warnings.warn(
                 f"Training stopped {why} {where}. The networks can be used. {remedy}",
@@ -318,10 +358,10 @@ class Run:
     def _note(self) -> None:
         n_steps = max(self.step - 1, 1)
         means = {name: total / n_steps for name, total in self._sums.items()}
-        rate = self._n_images / max(self._seconds, 1e-9)
-        self.progress.note(
-            {"epoch": f"{self.epoch}/{self.n_epochs}", "img/s": rate, **means}
-        )
+        figures: dict[str, object] = {**self.task.summarize(means)}
+        figures["epoch"] = f"{self.epoch}/{self.n_epochs}"
+        figures["img/s"] = self._n_images / max(self._seconds, 1e-9)
+        self.progress.note(figures)
 
     def _look_at_losses(self) -> None:
         # All processes check after the same steps, whatever their progress shows.
@@ -357,29 +397,3 @@ class Run:
             for name, value in zip(names, row, strict=True):
                 self._sums[name] = self._sums.get(name, 0.0) + value
         self._pending.clear()
-
-
-class _Interrupt:
-    """The first Ctrl-C ends the run after its step, the second one at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    @contextlib.contextmanager
-    def listen(self) -> Iterator[None]:
-        """Handle Ctrl-C, in the main thread and unless the caller handles it."""
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        ):
-            yield
-            return
-        signal.signal(signal.SIGINT, self._on_signal)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -40,9 +40,14 @@ class TrainingTask(ABC):
         Whether ``precision="auto"`` may use half precision in the networks.
     memory_advice : str
         What the user can change if memory is short.
+    time_advice : str
+        What the user can change if training takes too long.
     draw : int
         0 at first, and 1 after a loss that was not finite. Use it in the seed of the
         order of the data, so that the order then changes. Set by the engine.
+    finished : bool
+        Whether the last run came to its end. It is False after a run that `max_time`,
+        Ctrl-C or a callback ended. Set by the engine.
     process_group : ProcessGroup
         The processes that train together. Set by the engine.
     device : torch.device
@@ -83,7 +88,9 @@ class TrainingTask(ABC):
     n_batches: int
     mixed_precision: bool = True
     memory_advice: str = "Lower the batch size."
+    time_advice: str = "train for fewer epochs"
     draw: int = 0
+    finished: bool = False
     process_group: ProcessGroup = ProcessGroup()
     device: torch.device = torch.device("cpu")
     _backward: Callable[[torch.Tensor], None] = staticmethod(torch.Tensor.backward)
@@ -116,6 +123,21 @@ class TrainingTask(ABC):
     def end_epoch(self, record: dict[str, float]) -> bool:
         """Act on the end of an epoch. May add to `record`; True ends the run."""
         return False
+
+    def summarize(self, losses: dict[str, float]) -> dict[str, float]:
+        """Return the figures that are shown during training, two at most.
+
+        Parameters
+        ----------
+        losses : dict of str -> float
+            Mean of each loss since the beginning of the epoch.
+
+        Returns
+        -------
+        figures : dict of str -> float
+            By default the first two losses.
+        """
+        return dict(list(losses.items())[:2])
 
     def translate(self, X: npt.ArrayLike) -> np.ndarray:
         """Translate images with the networks in their present state.
@@ -153,7 +175,11 @@ class TrainingTask(ABC):
         """Return what identifies a run: parameters and hashes of the data.
 
         A run continues if the fingerprint and the initial weights of the networks are
-        the same. An entry ``"random_state": None``, at any depth, says that each call
-        draws other initial weights. Then the fingerprint alone identifies the run.
+        the same. Leave out the number of epochs; then a run with more epochs continues
+        one with fewer. If the learning rate depends on the number of epochs, set it in
+        :meth:`load_state_dict`.
+
+        An entry ``"random_state": None``, at any depth, says that each call draws other
+        initial weights. Then the fingerprint alone identifies the run.
         """
         return {}

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from gansampler._validation import (
     NearestNameMixin,
     StrOptions,
     at_least,
+    explain_arguments,
     preserved_rng,
 )
 from gansampler.training._callbacks import Callback
@@ -52,6 +53,7 @@ from gansampler.training._state import (
 from gansampler.training._task import TrainingTask
 
 
+@explain_arguments
 class Trainer(NearestNameMixin, BaseEstimator):
     """Where and how networks are trained: device, precision, processes, checkpoints.
 
@@ -79,15 +81,17 @@ class Trainer(NearestNameMixin, BaseEstimator):
         exceeds it, with a :class:`~gansampler.exceptions.TrainingStoppedWarning`.
     checkpoint_dir : path-like, default=None
         Folder for checkpoints. If a run was stopped or killed, the same call resumes
-        it from the latest checkpoint and gives the same result. Each run has its own
-        subfolder, named by a hash of its settings, data and initial weights, with its
-        history as JSON lines. None writes no checkpoints.
+        it from the latest checkpoint and gives the same result. A run with more
+        epochs continues from the latest checkpoint of one with fewer epochs. Each run
+        has its own subfolder, named by a hash of its settings, data and initial
+        weights and by its number of epochs, with its history as JSON lines. None
+        writes no checkpoints: then each call trains anew.
     checkpoint_every : float or timedelta, default=300.0
         Seconds between checkpoints; 0 writes one after each step. The latest two are
         kept.
     progress_bar : bool, default=True
         Whether estimators with ``verbose`` > 0 show a progress bar. In a log file, it
-        is a line every 15 seconds.
+        is a line every 15 seconds, and later every minute.
     callbacks : list of Callback, default=None
         They are called in this order and, of several processes, in the first one only.
 
@@ -116,6 +120,7 @@ class Trainer(NearestNameMixin, BaseEstimator):
         "progress_bar": ["boolean"],
         "callbacks": [list, None],
     }
+    _other_names: ClassVar = {"device": "accelerator", "gpus": "devices"}
 
     def __init__(
         self,
@@ -186,23 +191,31 @@ class Trainer(NearestNameMixin, BaseEstimator):
         -----
         TrainingStoppedWarning
             If `max_time` or Ctrl-C ended the run.
+        LongTrainingWarning
+            If the first steps show that training will take more than an hour. There
+            is no such warning if `max_time` is less than this, nor in processes that
+            another one has started.
         TrainingRestoredWarning
             If a loss was NaN or infinite for the first time.
         CheckpointWarning
-            If the run was already finished and is not trained again, or if a
-            checkpoint is damaged or from another run and is skipped.
+            If the run was already finished and is not trained again, if it continues
+            one with fewer epochs, or if a checkpoint is damaged or from another run
+            and is skipped.
         """
         n_processes = self._check()
         call = task, n_epochs, verbose, description
         with preserved_rng():
             if n_processes == 1 or launched_from_outside():
-                return self._fit(*call).history
+                run = self._fit(*call)
+                task.finished = run.finished
+                return run.history
             random_state = capture_random(on_gpu(self.accelerator))
             snapshot = run_in_processes(
                 n_processes, _fit_in_process, self, random_state, *call
             )
             state = snapshot.unpack()
             restore(task, state["task"])
+            task.finished = state["finished"]
         for module in task.modules.values():
             module.eval()
         return state["history"]
@@ -244,9 +257,10 @@ class Trainer(NearestNameMixin, BaseEstimator):
     def _open_checkpoints(
         self, task: TrainingTask, n_epochs: int, description: str
     ) -> Checkpoints:
-        settings = {"n_epochs": n_epochs, "task": task.fingerprint()}
-        identity = identify_run(settings, task.modules)
-        checkpoints = Checkpoints(os.fspath(self.checkpoint_dir), description, identity)
+        identity = identify_run(task.fingerprint(), task.modules)
+        checkpoints = Checkpoints(
+            os.fspath(self.checkpoint_dir), description, identity, n_epochs
+        )
         # Weights, and two moments of each in the optimiser.
         n_bytes = 3 * sum(
             tensor.nbytes

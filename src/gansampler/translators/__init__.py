@@ -6,6 +6,7 @@ from gansampler.translators._base import BaseTranslator
 from gansampler.translators._cut import CUT
 from gansampler.translators._cyclegan import CycleGAN
 from gansampler.translators._data import UnpairedData
+from gansampler.translators._make import make_translator
 from gansampler.translators._pool import ImagePool
 from gansampler.translators._task import TranslationTask
 
@@ -18,4 +19,5 @@ __all__ = [
     "ImagePool",
     "TranslationTask",
     "UnpairedData",
+    "make_translator",
 ]

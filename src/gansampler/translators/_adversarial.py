@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
 from abc import abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass
@@ -35,6 +33,7 @@ from gansampler.translators._adversarial_task import (
 )
 from gansampler.translators._base import BaseTranslator
 from gansampler.translators._data import Domain, UnpairedData
+from gansampler.translators._docstrings import insert_sections
 
 N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
 SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
@@ -107,6 +106,8 @@ class AdversarialTranslator(BaseTranslator):
         Discriminator of target images.
     history_ : list of dict
         Number, duration and mean losses of each epoch.
+    is_finished_ : bool
+        Whether training came to its end, not to `max_time` or Ctrl-C.
     n_layers_ : int
         Number of strided layers that a discriminator has.
     sample_shape_ : tuple of int
@@ -192,7 +193,7 @@ class AdversarialTranslator(BaseTranslator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__doc__:
-            cls.__doc__ = _insert_common_texts(cls.__doc__)
+            cls.__doc__ = insert_sections(cls.__doc__, AdversarialTranslator)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted networks, parameters and history to one safetensors file.
@@ -218,6 +219,7 @@ class AdversarialTranslator(BaseTranslator):
         state = {
             "params": params_to_json(self.get_params(deep=False)),
             "sample_shape": self.sample_shape_,
+            "is_finished": self.is_finished_,
             **params_to_json({"history": self.history_}),
         }
         save_model(path, type(self).__name__, tensors, state)
@@ -258,6 +260,7 @@ class AdversarialTranslator(BaseTranslator):
         model = cls(**params)
         model.sample_shape_ = tuple(state["sample_shape"])
         model.history_ = state["history"]
+        model.is_finished_ = state["is_finished"]
         model.scalers_ = _scalers(tensors) if len(model.sample_shape_) == 1 else None
         with isolated_rng(0):
             model._set_networks()
@@ -364,18 +367,6 @@ class AdversarialTranslator(BaseTranslator):
 
     def _discriminator_network(self) -> nn.Module:
         return self.discriminator_t_
-
-
-def _insert_common_texts(docstring: str) -> str:
-    """Replace ``{common_parameters}`` and ``{common_attributes}`` in a docstring."""
-    common = inspect.getdoc(AdversarialTranslator) or ""
-    docstring = inspect.cleandoc(docstring)
-    for section in ("Parameters", "Attributes"):
-        text = re.search(rf"{section}\n-+\n(.*?)\n\n", common, re.DOTALL)
-        if text is not None:
-            marker = f"{{common_{section.lower()}}}"
-            docstring = docstring.replace(marker, text.group(1))
-    return docstring
 
 
 def _with_prefix(

@@ -216,6 +216,20 @@ class AdversarialTask(TranslationTask):
         mixed = pool.query(self.process_group.gather(fake.detach()))
         return mixed[rank * n : (rank + 1) * n]
 
+    def summarize(self, losses: dict[str, float]) -> dict[str, float]:
+        """Return the mean adversarial losses of generators and discriminators.
+
+        The discriminators' losses are those named as a discriminator. Those of the
+        generators have names that start with "adversarial".
+        """
+        parts = {
+            "generator": [v for k, v in losses.items() if k.startswith("adversarial")],
+            "discriminator": [losses[k] for k in self.discriminators if k in losses],
+        }
+        if not all(parts.values()):
+            return super().summarize(losses)
+        return {name: sum(values) / len(values) for name, values in parts.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the seed of the data, the pools and the state of `rng`."""
         return {

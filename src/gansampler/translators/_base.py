@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
       :class:`~gansampler.images.ImageSequence`. ``sample_shape_`` is set before it is
       called. ``_train(task, n_epochs)`` trains a :class:`TranslationTask` with the
       parameters `trainer` and `verbose`, if the subclass has them, and sets
-      ``history_``.
+      ``history_`` and ``is_finished_``.
     - ``_forward_network()`` returns the network that translates.
 
     If there is a method ``_discriminator_network()`` that returns a discriminator of
@@ -119,11 +120,13 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a domain has fewer than two samples, or if their shapes differ.
+            If a domain has fewer than two samples, if their shapes differ, or if the
+            second argument contains labels.
         TrainingDivergedError
             If a loss is NaN or infinite.
         """
         self._validate_params()
+        _refuse_labels(source, target)
         domains = {"source": _as_sequence(source), "target": _as_sequence(target)}
         for name, domain in domains.items():
             if len(domain) < 2:
@@ -216,7 +219,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
         return Trainer() if trainer is None else trainer
 
     def _train(self, task: TranslationTask, n_epochs: int) -> None:
-        """Train a task, and set ``history_``."""
+        """Train a task, and set ``history_`` and ``is_finished_``."""
         task.params = comparable_params(self)
         task.translate_function = self.translate
         self.history_: list[dict[str, float]] = self._get_trainer().fit(
@@ -225,6 +228,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
             verbose=getattr(self, "verbose", 0),
             description=type(self).__name__,
         )
+        self.is_finished_ = task.finished
 
     def _fit_scalers(self, source: ImageSequence, target: ImageSequence) -> None:
         """Fit a scaler for the feature rows of each domain; images need none.
@@ -262,6 +266,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
     ) -> np.ndarray:
         """Map a network over `X`, which belongs to a domain."""
         check_is_fitted(self)
+        _refuse_single_image(X, self.sample_shape_)
         images = _as_sequence(X)
         if tuple(images.sample_shape) != self.sample_shape_:
             raise ValueError(
@@ -284,6 +289,37 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
             n_pixels=math.prod(images.sample_shape[:-1]),
             # Half precision is exact enough for uint8, but not for floating images.
             mixed_precision=images.dtype == np.uint8,
+        )
+
+
+def _refuse_labels(source: Any, target: Any) -> None:
+    """Refuse labels in the place of target images."""
+    if not (_is_flat(target) and len(target) == len(source)) or _is_flat(source):
+        return
+    counts = Counter(np.asarray(target).tolist()).most_common()
+    first, *_, last = [repr(label) for label, _ in (*counts, *counts)]
+    raise ValueError(
+        "`fit` takes two sets of images, a source and a target. Got labels as the "
+        "second argument. Pass the images of each class: "
+        f"fit(X[y == {first}], X[y == {last}]). GANOverSampler takes images and "
+        "labels: fit_resample(X, y)."
+    )
+
+
+def _is_flat(values: Any) -> bool:
+    """Whether values are a sequence of scalars, such as labels or paths."""
+    if isinstance(values, list | tuple):
+        return len(values) > 0 and all(np.ndim(value) == 0 for value in values[:2])
+    return getattr(values, "ndim", None) == 1 or type(values).__name__ == "Series"
+
+
+def _refuse_single_image(X: Any, sample_shape: tuple[int, ...]) -> None:
+    shape = tuple(getattr(X, "shape", ()))
+    is_grey = len(sample_shape) == 3 and sample_shape[2] == 1
+    if shape == sample_shape or (is_grey and shape == sample_shape[:2]):
+        raise ValueError(
+            "Samples must be passed as an array of several samples. Got a single one, "
+            f"of shape {shape}. Pass X[:1] instead of X[0], or image[np.newaxis]."
         )
 
 

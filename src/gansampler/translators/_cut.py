@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from gansampler._validation import StrOptions, at_least
+from gansampler._validation import StrOptions, at_least, explain_arguments
 from gansampler.losses import patch_contrastive_loss
 from gansampler.networks import PatchProjection
 from gansampler.translators._adversarial import AdversarialTranslator
@@ -26,6 +26,7 @@ TEMPERATURE = 0.07
 Features = list[torch.Tensor]
 
 
+@explain_arguments
 @dataclass(kw_only=True, eq=False, repr=False)
 class CUT(AdversarialTranslator):
     r"""Unpaired translation that keeps the content of images by contrasting patches.

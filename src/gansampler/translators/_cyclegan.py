@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gansampler._validation import StrOptions, at_least
+from gansampler._validation import StrOptions, at_least, explain_arguments
 from gansampler.networks import MLPGenerator, UNetGenerator
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._adversarial_task import (
@@ -24,6 +24,7 @@ from gansampler.translators._data import UnpairedData
 MAX_UNET_DEPTH = 4
 
 
+@explain_arguments
 @dataclass(kw_only=True, eq=False, repr=False)
 class CycleGAN(AdversarialTranslator):
     r"""Unpaired image-to-image translation with cycle consistency.

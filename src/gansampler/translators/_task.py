@@ -87,6 +87,8 @@ class TranslationTask(TrainingTask):
         "precision='bf16-mixed' in the trainer."
     )
 
+    time_advice = 'lower `n_epochs`, use make_translator("minutes")'
+
     def __init__(self, networks: dict[str, nn.Module], data: UnpairedData) -> None:
         self.modules = dict(networks)
         self.data = data
@@ -190,12 +192,23 @@ class TranslationTask(TrainingTask):
         return {"seed": self.data.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned, with the schedule of this run.
+
+        The state may be that of a run with fewer epochs, whose learning rate has
+        fallen already.
+        """
         self.data.seed = state["seed"]
+        for scheduler in self.schedulers:
+            if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+                rates = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+                groups = scheduler.optimizer.param_groups
+                for group, (base, factor) in zip(groups, rates, strict=True):
+                    group["lr"] = base * factor(scheduler.last_epoch)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the translator's parameters and hashes of the samples."""
-        return {"params": self.params, "data": self.data.fingerprint()}
+        params = {name: p for name, p in self.params.items() if name != "n_epochs"}
+        return {"params": params, "data": self.data.fingerprint()}
 
 
 def _lr_factor(epoch: int, *, n_epochs: int, n_epochs_decay: int) -> float:

@@ -3,7 +3,8 @@
 Each class has a folder. Beside the class folders are ``manifest.csv`` and
 ``manifest.json``, which are written when all images exist, and the journal. Files are
 compared by their bytes: a run that resumes another generates the missing chunks, and
-writes only the files that are missing or damaged.
+writes only the files that are missing or damaged. If the training of a translator went
+on, it replaces all images of its class.
 
 Two processes that make the same call take turns, class by class. The second one waits
 for a lock and then finds the files written. The system releases the lock if its owner
@@ -18,43 +19,36 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import filelock
 import numpy as np
 
+from gansampler._validation import to_python_scalar
 from gansampler.exceptions import GANSamplerWarning
-from gansampler.images import ImageSequence, count_threads
-from gansampler.over_sampling._generation import Chunk
+from gansampler.images import ImageSequence
 from gansampler.over_sampling._plan import ClassPlan
+from gansampler.over_sampling.output._class_files import ClassFiles
 from gansampler.over_sampling.output._disk import (
-    checksum,
-    checksum_of_file,
-    explain_write_errors,
     make_writable,
     refuse_source_folders,
-    remove_temporary_files,
     visible_files,
-    write_file,
 )
 from gansampler.over_sampling.output._encoding import (
-    SUFFIXES,
     check_channels,
-    encode,
     estimate_bytes,
 )
 from gansampler.over_sampling.output._journal import (
-    ChunkEntry,
-    ImageEntry,
     Journal,
     TranslatorEntry,
 )
 from gansampler.over_sampling.output._manifest import write_manifest
-from gansampler.over_sampling.output._names import LOCK, file_name, folder_names
+from gansampler.over_sampling.output._names import (
+    LOCK,
+    folder_names,
+)
 from gansampler.over_sampling.output._settings import fingerprint, to_json
 from gansampler.training import join_group, launched_from_outside
 
@@ -85,6 +79,8 @@ class FileOutput:
     images : ImageSequence
         The originals.
     plan : sequence of ClassPlan
+    continues_training : bool
+        Whether a second call continues the training of the translators.
 
     Attributes
     ----------
@@ -99,9 +95,15 @@ class FileOutput:
         settings: dict[str, Any],
         images: ImageSequence,
         plan: Sequence[ClassPlan],
+        *,
+        continues_training: bool,
     ) -> None:
         check_channels(images.n_channels, output_format)
         self._run = fingerprint(settings)
+        self._continues_training = continues_training
+        # A run with more epochs may continue this one.
+        self._n_epochs = settings["n_epochs"]
+        settings = {key: v for key, v in settings.items() if key != "n_epochs"}
         self.path = Path(os.fspath(output_dir).replace("{run}", self._run)).expanduser()
         self._format, self._settings, self._images = output_format, settings, images
         self._names = folder_names(grown.label for grown in plan)
@@ -120,7 +122,8 @@ class FileOutput:
         Raises
         ------
         ValueError
-            If the folder is a folder of originals, or contains other files.
+            If the folder is a folder of originals, contains other files or another
+            run, or is of a training that this call would not continue.
         OSError
             If it cannot be written to, or if the images will not fit on the disk.
         """
@@ -138,6 +141,7 @@ class FileOutput:
                     header = {"settings": self._settings, "classes": self._classes}
                     self._journal.begin(header)
         self._classes = self._check_settings()["classes"]
+        self._check_n_epochs()
         self._check_space(bytes_per_image)
 
     def _is_free(self) -> bool:
@@ -170,6 +174,31 @@ class FileOutput:
                 "which cross-validation needs."
             )
         return header
+
+    def _check_n_epochs(self) -> None:
+        """Refuse a number of epochs for which no training can be continued."""
+        entries = filter(None, map(self._journal.translator, self._classes))
+        known = [entry.n_epochs for entry in entries if entry.n_epochs is not None]
+        longest = max(known, default=None)
+        if longest is None or self._n_epochs in (None, longest):
+            return
+        found = (
+            f"The images in {str(self.path)!r} are by translators with "
+            f"n_epochs={longest}. Got n_epochs={self._n_epochs}."
+        )
+        if self._n_epochs < longest:
+            raise ValueError(
+                f"A training can be continued, but not shortened. {found} Pass "
+                f"n_epochs={longest} or more, or another output_dir."
+            )
+        if not self._continues_training:
+            raise ValueError(
+                "A training can be continued if the trainer has a `checkpoint_dir`. "
+                f"{found} Without checkpoints, all translators would be trained from "
+                "the beginning. Pass another output_dir, or delete that folder. To be "
+                "able to raise n_epochs later, pass "
+                "trainer=Trainer(checkpoint_dir=...) to the translator from the start."
+            )
 
     def _check_space(self, bytes_per_image: int) -> None:
         n_missing = sum(described["n_new"] for described in self._classes.values())
@@ -216,19 +245,28 @@ class FileOutput:
 
         Raises
         ------
-        ValueError
-            If another translator began the class.
         OSError
             If a file cannot be written.
+
+        Warns
+        -----
+        GANSamplerWarning
+            If the images of an earlier translator are replaced.
         """
         files = ClassFiles(self.path, self._names[label], self._format, translator)
         files.name_images(self._images, parents)
-        identity = _identity(translator, self._images)
+        entry = TranslatorEntry(
+            self._names[label],
+            _identity(translator, self._images),
+            getattr(translator, "is_finished_", True),
+            self._n_epochs,
+        )
         if is_first_process():
             with self._locked():
                 # Another process may have begun a run during the training.
                 self._check_settings()
-                files.open(self._journal, identity)
+                if files.open(self._journal, entry):
+                    self._warn_replaced(label)
                 from_first_process(files.finished)
                 yield files
         else:
@@ -250,6 +288,24 @@ class FileOutput:
         from_first_process(None)
         return self._paths
 
+    def _warn_replaced(self, label: object) -> None:
+        """Say why the images of a class are written anew."""
+        reason = "its translator was trained for longer"
+        advice = ""
+        if not self._continues_training:
+            reason = "its translator was trained from the beginning, to other weights"
+            advice = (
+                " To continue a training, pass trainer=Trainer(checkpoint_dir=...) to "
+                "the translator."
+            )
+        warnings.warn(
+            f"The synthetic images of class {to_python_scalar(label)!r} in "
+            f"{str(self.path)!r} are "
+            f"replaced, because {reason}.{advice}",
+            GANSamplerWarning,
+            stacklevel=5,
+        )
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
@@ -266,95 +322,6 @@ class FileOutput:
             yield
         finally:
             self._lock.release()
-
-
-class ClassFiles:
-    """The files of one class. Only the first process has the journal, and writes.
-
-    Parameters
-    ----------
-    path : Path
-        The output folder.
-    folder : str
-        Name of the class folder.
-    output_format : {"png", "jpeg"}
-    translator : BaseTranslator
-        Fitted.
-
-    Attributes
-    ----------
-    names : list of str
-        Paths of the images, relative to the output folder.
-    finished : dict of int -> list of bytes
-        Digests of the chunks whose files are complete, by their start.
-    """
-
-    names: list[str]
-    finished: dict[int, list[bytes]]
-
-    def __init__(
-        self, path: Path, folder: str, output_format: str, translator: Any
-    ) -> None:
-        self._path, self._folder, self._format = path, folder, output_format
-        self._translator = translator
-        self._journal: Journal | None = None
-
-    def name_images(self, images: ImageSequence, parents: np.ndarray) -> None:
-        """Name the images by their parents, which are positions in `images`."""
-        rows, paths = images.rows[parents].tolist(), images.paths
-        known = [None] * len(rows) if paths is None else paths[parents].tolist()
-        self._parents = list(zip(known, rows, strict=True))
-        suffix = SUFFIXES[self._format]
-        self.names = [
-            f"{self._folder}/{file_name(self._folder, number, *parent, suffix)}"
-            for number, parent in enumerate(self._parents)
-        ]
-
-    def open(self, journal: Journal, translator: str) -> None:
-        """Prepare the class folder for writing, and find the finished chunks."""
-        class_path, first = self._path / self._folder, journal.translator(self._folder)
-        if first is None:
-            journal.append(TranslatorEntry(self._folder, translator))
-        elif first != translator:
-            raise ValueError(
-                "A run is resumed with the translators that began it. The images in "
-                f"{str(class_path)!r} are by {first}; this one is {translator}. Pass "
-                "the same one with prefit=True; or another output_dir to begin again."
-            )
-        with explain_write_errors(class_path):
-            class_path.mkdir(exist_ok=True)
-        remove_temporary_files(self._path)
-        remove_temporary_files(class_path)
-        self._journal, self._written = journal, journal.chunks(self._folder)
-        self.finished = {
-            start: [bytes.fromhex(image.digest) for image in chunk.images]
-            for start, chunk in self._written.items()
-            if all(
-                checksum_of_file(self._path / image.path) == image.checksum
-                for image in chunk.images
-            )
-        }
-
-    def put(self, chunk: Chunk) -> None:
-        """Score and write the images of a chunk; all processes compute the scores."""
-        scores: list[float | None] = [None] * len(chunk.samples)
-        if hasattr(self._translator, "realism_score"):
-            computed = self._translator.realism_score(chunk.samples)
-            scores = [round(float(score), 6) for score in computed]
-        if self._journal is None:
-            return
-        images = []
-        with ThreadPoolExecutor(count_threads()) as pool:
-            encoded = pool.map(partial(encode, self._format), chunk.samples)
-            new = zip(encoded, chunk.digests, scores, strict=True)
-            for number, (data, digest, score) in enumerate(new, start=chunk.start):
-                name, parent = self.names[number], self._parents[number]
-                write_file(self._path / name, [data])
-                sums = digest.hex(), checksum(data)
-                images.append(ImageEntry(name, *parent, *sums, score))
-        entry = ChunkEntry(self._folder, chunk.start, images)
-        if entry != self._written.get(chunk.start):
-            self._journal.append(entry)
 
 
 def _identity(translator: Any, images: ImageSequence) -> str:

@@ -1,8 +1,10 @@
 """The journal of an output folder, by which a stopped run can be resumed.
 
 The first line holds the settings of the run. Each further line is an entry: the
-translator that began a class, or a chunk of images that was written. The journal grows
-by whole lines. A last line that is cut off, because the process was killed, is removed.
+translator of a class, or a chunk of images that was written. A further translator of a
+class replaces the one before and its images, because its training went on. The journal
+grows by whole lines. A last line that is cut off, because the process was killed, is
+removed.
 """
 
 from __future__ import annotations
@@ -45,10 +47,24 @@ class ImageEntry(NamedTuple):
 
 
 class TranslatorEntry(NamedTuple):
-    """The fitted translator that began the images of a class."""
+    """The fitted translator of the images of a class.
+
+    Attributes
+    ----------
+    folder : str
+        Name of the class folder.
+    translator : str
+        Name of the translator, with a hash of a translation.
+    finished : bool
+        Whether its training came to its end.
+    n_epochs : int or None
+        Parameter of the translator, if it has one.
+    """
 
     folder: str
     translator: str
+    finished: bool
+    n_epochs: int | None
 
 
 class ChunkEntry(NamedTuple):
@@ -85,19 +101,25 @@ class Journal:
         with self.path.open(encoding="utf-8") as file:
             return json.loads(file.readline())
 
-    def translator(self, folder: str) -> str | None:
-        """Return the translator that began a class; None before that."""
-        entries = self._entries(folder)
-        found = (e.translator for e in entries if isinstance(e, TranslatorEntry))
-        return next(found, None)
+    def translator(self, folder: str) -> TranslatorEntry | None:
+        """Return the latest translator of a class; None before the first one."""
+        found = None
+        for entry in self._entries(folder):
+            if isinstance(entry, TranslatorEntry):
+                found = entry
+        return found
 
     def chunks(self, folder: str) -> dict[int, ChunkEntry]:
-        """Return the chunks of a class by their start, in order.
+        """Return the chunks of the latest translator of a class by their start.
 
-        The last entry counts if a chunk was written twice.
+        They are in order. The last entry counts if a chunk was written twice.
         """
-        entries = self._entries(folder)
-        chunks = {e.start: e for e in entries if isinstance(e, ChunkEntry)}
+        chunks: dict[int, ChunkEntry] = {}
+        for entry in self._entries(folder):
+            if isinstance(entry, ChunkEntry):
+                chunks[entry.start] = entry
+            else:
+                chunks.clear()
         return dict(sorted(chunks.items()))
 
     def _entries(self, folder: str) -> Iterator[TranslatorEntry | ChunkEntry]:

@@ -13,7 +13,16 @@ from gansampler.over_sampling.output._disk import write_file
 from gansampler.over_sampling.output._journal import Journal
 from gansampler.over_sampling.output._names import MANIFEST_CSV, MANIFEST_JSON
 
-COLUMNS = ["path", "label", "parent", "parent_row", "translator", "seed", "score"]
+COLUMNS = [
+    "path",
+    "label",
+    "parent",
+    "parent_row",
+    "translator",
+    "finished",
+    "seed",
+    "score",
+]
 
 
 def write_manifest(
@@ -45,6 +54,8 @@ def _rows(
     journal = Journal(folder)
     for name, described in classes.items():
         translator = journal.translator(name)
+        if translator is None:
+            continue
         for chunk in journal.chunks(name).values():
             for image in chunk.images:
                 yield {
@@ -52,7 +63,9 @@ def _rows(
                     "label": described["label"],
                     "parent": image.parent,
                     "parent_row": image.parent_row,
-                    "translator": translator,
+                    "translator": translator.translator,
+                    # False if the training of the translator was stopped.
+                    "finished": translator.finished,
                     "seed": described["seed"],
                     "score": image.score,
                 }

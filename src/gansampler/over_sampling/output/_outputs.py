@@ -13,7 +13,11 @@ from gansampler.images import ImageSequence
 from gansampler.over_sampling._generation import Chunk
 from gansampler.over_sampling._plan import ClassPlan
 from gansampler.over_sampling.output._folder import FileOutput, from_first_process
-from gansampler.over_sampling.output._settings import has_seed, run_settings
+from gansampler.over_sampling.output._settings import (
+    has_checkpoints,
+    has_seed,
+    run_settings,
+)
 
 
 class ArrayOutput:
@@ -103,7 +107,14 @@ def open_output(
         output_format=output_format,
         random_state=random_state,
     )
-    output = FileOutput(output_dir, output_format, settings, images, plan)
+    output = FileOutput(
+        output_dir,
+        output_format,
+        settings,
+        images,
+        plan,
+        continues_training=not prefit and has_checkpoints(translator),
+    )
     output.open()
     is_repeatable = prefit or random_state is not None or has_seed(translator)
     if output.is_begun() and not is_repeatable:

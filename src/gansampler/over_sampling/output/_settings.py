@@ -15,7 +15,6 @@ from gansampler._serialization import comparable_params
 from gansampler._validation import to_python_scalar
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._plan import ClassPlan
-from gansampler.translators import CycleGAN
 
 
 def run_settings(
@@ -47,12 +46,13 @@ def run_settings(
     Returns
     -------
     settings : dict
-        JSON-able.
+        JSON-able. The number of epochs has an entry of its own, because a run with more
+        epochs can continue another one.
     """
     by_label = translator if isinstance(translator, Mapping) else {"": translator}
     is_integer = isinstance(random_state, int | np.integer)
     return {
-        "format": 2,
+        "format": 3,
         "X": images.fingerprint(),
         "y": to_json(y),
         "sampling_strategy": [[to_json(label), int(n)] for label, n, *_ in plan],
@@ -60,6 +60,7 @@ def run_settings(
             str(to_json(label)): _describe(translator, prefit)
             for label, translator in by_label.items()
         },
+        "n_epochs": None if prefit else getattr(translator, "n_epochs", None),
         "source": to_json(source),
         "prefit": bool(prefit),
         "output_format": output_format,
@@ -69,11 +70,12 @@ def run_settings(
 
 def _describe(translator: Any, prefit: bool) -> Any:
     """Return the class and the parameters of a translator, and its fitted networks."""
-    translator = CycleGAN() if translator is None else translator
     described: Any = type(translator).__name__
     if hasattr(translator, "get_params"):
         described = comparable_params(translator)
     if not prefit:
+        if isinstance(described, dict):
+            described.pop("n_epochs", None)
         return described
     tensors = {
         f"{name}.{key}": tensor.detach().cpu().clone().contiguous()
@@ -87,7 +89,13 @@ def _describe(translator: Any, prefit: bool) -> Any:
 def has_seed(translator: Any) -> bool:
     """Whether a translator is trained to the same networks again, without our seed."""
     params = translator.get_params() if hasattr(translator, "get_params") else {}
-    return params.get("random_state") is not None or any(
+    return params.get("random_state") is not None or has_checkpoints(translator)
+
+
+def has_checkpoints(translator: Any) -> bool:
+    """Whether the training of a translator is continued by the next call."""
+    params = translator.get_params() if hasattr(translator, "get_params") else {}
+    return any(
         name.endswith("checkpoint_dir") and value is not None
         for name, value in params.items()
     )
