@@ -1,7 +1,9 @@
 """Every form in which images or their paths come."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -128,6 +130,26 @@ def test_separate_images_become_one_array(case, files):
     np.testing.assert_array_equal(images.array, X)
 
 
+class Column(Sequence):
+    """A column that is read on demand, as those of Hugging Face."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+
+def test_sequence_that_is_no_list(files):
+    paths, X = files
+    column = Column([Image.fromarray(image) for image in X])
+    np.testing.assert_array_equal(ImageSequence(column).array, X)
+    assert ImageSequence(Column(paths), SHAPE).form == "paths"
+
+
 def test_array_of_image_objects(files):
     X = np.empty(6, dtype=object)
     X[:] = list(files[1])
@@ -151,6 +173,15 @@ def test_map_of_a_file_is_not_loaded(rng, tmp_path):
 
 
 class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+class Endless:
+    """A stream as those of Hugging Face."""
+
+    column_names: ClassVar = ["image", "label"]
+
     def __iter__(self):
         return iter([])
 
@@ -191,7 +222,17 @@ BAD = {
     "only None": (lambda f: [None, None], ValueError, "Got none in 2 entries"),
     "set": (lambda f: {str(f[0])}, TypeError, r"Got set\. Pass list\(X\)"),
     "iterator": (lambda f: map(str, f), TypeError, r"Got map\. Pass list\(X\)"),
-    "dict": (lambda f: {"file": f}, TypeError, r"Got dict"),
+    "dict": (
+        lambda f: {"file": f},
+        TypeError,
+        r"Got dict with the keys \['file'\]\. Pass one of its values, .* X\['file'\]",
+    ),
+    "list of dicts": (
+        lambda f: [{"label": 0, "image": np.zeros((8, 8, 3))}],
+        TypeError,
+        r"\[row\['image'\] for row in X\] as `X`, and \[row\['label'\] for",
+    ),
+    "stream without length": (lambda f: Endless(), TypeError, "Got Endless"),
 }
 
 

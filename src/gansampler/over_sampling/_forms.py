@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.preprocessing import label_binarize
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
@@ -84,7 +86,7 @@ def open_data(X: Any, y: Any, **params: Any) -> OpenedData:
     else:
         check_labels(y)
         check_consistent_length(X, y)
-        array = y.to_numpy() if _is_polars(y) else y
+        array = _labels_of(y)
         check_classification_targets(array)
         # Skipped rows have no image. NumPy also finds the type of nested lists.
         is_pandas = hasattr(array, "iloc")
@@ -130,7 +132,8 @@ def append(
     y_resampled = _restore(y, columns)
     if images.form == "array":
         row_shape = images.restore(images.batch([0])).shape[1:]
-        return _restore(X, np.reshape(new, (len(new), *row_shape))), y_resampled
+        rows = np.reshape(new, (len(new), *row_shape))
+        return _restore(X, rows, channels_first=images.channels_first), y_resampled
     if images.form == "dataset":
         # A cache would be filled in each worker of a loader.
         originals = ImageSequence(X, images.image_shape, resize=resize, cache=False)
@@ -148,13 +151,29 @@ def _is_polars(values: Any) -> bool:
     return type(values).__module__.startswith("polars.")
 
 
-def _restore(like: Any, values: np.ndarray) -> Any:
+def _labels_of(y: Any) -> Any:
+    """Return labels in a container that scikit-learn knows."""
+    if _is_polars(y):
+        return y.to_numpy()
+    if isinstance(y, torch.Tensor):
+        return y.detach().cpu().numpy()
+    # Columns of a data set of Hugging Face.
+    return list(y) if isinstance(y, Sequence) else y
+
+
+def _restore(like: Any, values: np.ndarray, *, channels_first: bool = False) -> Any:
     """Return an array in the container of another one."""
+    is_list = isinstance(like, list | tuple)
+    tensor = like[0] if is_list else like
+    if isinstance(tensor, torch.Tensor):
+        rows = torch.from_numpy(values).to(tensor)
+        rows = rows.movedim(-1, 1).contiguous() if channels_first else rows
+        return list(rows) if is_list else rows
     if _is_polars(like):
         if hasattr(like, "columns"):
             return type(like)(values, schema=like.schema)
         return type(like)(like.name, values, dtype=like.dtype)
-    if isinstance(like, list | tuple):
+    if is_list:
         # ArraysTransformer would make nested lists of numbers of images.
         if values.ndim > 2 or isinstance(like[0], np.ndarray):
             return list(values)

@@ -1,0 +1,121 @@
+"""Tensors and data sets as input of the sampler, and its result in their form."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import ToTensor
+
+from gansampler import GANOverSampler
+from gansampler.data import OverSampledDataset
+from tests.over_sampling.translators import Invert
+
+Y = np.repeat([0, 1], [5, 3])
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).integers(0, 256, (8, 12, 10, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def sampler():
+    return GANOverSampler(translator=Invert(), random_state=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_a_tensor_comes_back(sampler, X, dtype, channels_first):
+    axes = (0, 3, 1, 2) if channels_first else (0, 1, 2, 3)
+    tensor = torch.from_numpy(X).permute(axes)
+    tensor = tensor if dtype == torch.uint8 else (tensor / 255).to(dtype)
+    resampled, y = sampler.fit_resample(tensor, torch.from_numpy(Y))
+    assert (resampled.dtype, y.dtype) == (dtype, torch.int64)
+    assert torch.equal(resampled[:8], tensor)
+    assert y.tolist() == [*Y, 1, 1]
+    parents = tensor[torch.from_numpy(sampler.sample_indices_[8:])]
+    if dtype == torch.uint8:
+        assert torch.equal(resampled[8:], 255 - parents)
+    else:
+        torch.testing.assert_close(resampled[8:], 1 - parents, atol=0.005, rtol=0)
+
+
+def test_other_tensors(sampler, X):
+    tensor = torch.from_numpy(X).permute(0, 3, 1, 2)
+    resampled, _ = sampler.fit_resample(list(tensor), Y)
+    assert torch.equal(torch.stack(resampled[:8]), tensor)
+    resampled, _ = sampler.fit_resample(tensor[:, 0], Y)
+    assert resampled.shape == (10, 12, 10)
+
+
+@pytest.fixture
+def folder(tmp_path, X):
+    for i, image in enumerate(X):
+        path = tmp_path / "data" / ["benign", "malignant"][Y[i]]
+        path.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path / f"{i}.png")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_image_folder_of_floats(sampler, folder, writes):
+    dataset = ImageFolder(folder, transform=ToTensor())
+    output_dir = folder.parent / "new" if writes else None
+    resampled, y = sampler.set_params(output_dir=output_dir).fit_resample(dataset)
+    assert resampled.classes == ["benign", "malignant"]
+    assert resampled.class_to_idx == {"benign": 0, "malignant": 1}
+    assert resampled.targets == y.tolist() == [*Y, 1, 1]
+    for i in range(8):
+        assert torch.equal(resampled[i][0], dataset[i][0])
+    for i in (8, 9):
+        parent = dataset[resampled.parent[i]][0]
+        assert resampled[i][0].dtype == torch.float32
+        torch.testing.assert_close(resampled[i][0], 1 - parent, atol=0.003, rtol=0)
+
+
+def test_floats_are_not_rounded(sampler, X):
+    class Floats(Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return torch.from_numpy((X[index] + 0.5) / 256).permute(2, 0, 1), Y[index]
+
+    resampled, _ = sampler.fit_resample(Floats())
+    for i in range(8):
+        assert torch.equal(resampled[i][0], Floats()[i][0].float())
+
+
+class Rows:
+    """A data set of dicts with text as labels."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        label = ["nevus", "melanoma"][Y[index]]
+        return {"image": Image.fromarray(self.X[index]), "label": label}
+
+
+def test_data_set_of_dicts(sampler, X):
+    resampled, y = sampler.fit_resample(Rows(X))
+    assert isinstance(resampled, OverSampledDataset)
+    assert y.tolist() == ["nevus"] * 5 + ["melanoma"] * 5
+    assert resampled.classes == ["melanoma", "nevus"]
+    images, labels = next(iter(DataLoader(resampled, batch_size=10)))
+    assert labels.tolist() == [1] * 5 + [0] * 5
+    np.testing.assert_array_equal(images[:8].permute(0, 2, 3, 1), X)
+
+
+def test_other_labels_than_those_of_the_data_set(sampler, folder):
+    dataset = ImageFolder(folder, transform=ToTensor())
+    other = ["x" if label else "y" for label in dataset.targets]
+    resampled, _ = sampler.fit_resample(dataset, other)
+    assert resampled.classes == ["x", "y"]
+    resampled, _ = sampler.fit_resample(dataset, 1 - np.array(dataset.targets))
+    assert resampled.classes is None
