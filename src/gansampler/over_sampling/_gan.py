@@ -22,6 +22,7 @@ from gansampler._validation import (
     to_python_scalar,
 )
 from gansampler.over_sampling._forms import (
+    ImageNamesMixin,
     append,
     check_output_dir,
     open_data,
@@ -38,7 +39,9 @@ from gansampler.over_sampling.output import open_output
 from gansampler.translators import CycleGAN
 
 
-class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
+class GANOverSampler(
+    NearestNameMixin, DefaultPartsMixin, ImageNamesMixin, BaseOverSampler
+):
     """Over-sample by translating images of other classes into an under-represented one.
 
     For each class to be grown, a translator learns to turn images of a source class
@@ -324,13 +327,15 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, BaseOverSampler):
         )
         check_output_dir(data.images.form, self.output_dir)
         check_strategy(self.sampling_strategy, data.labels)
-        self.sampling_strategy_ = check_sampling_strategy(
+        n_new = check_sampling_strategy(
             self.sampling_strategy, data.labels, self._sampling_type
         )
+        self.sampling_strategy_ = {to_python_scalar(k): int(n_new[k]) for k in n_new}
         # The columns of a frame of paths are no features.
         columns = X if data.images.form == "array" else data.images
         validate_data(self, columns, skip_check_array=True, ensure_2d=False)
-        self.n_features_in_ = int(np.prod(data.images.sample_shape))
+        self._sample_shape = data.images.sample_shape
+        self.n_features_in_ = int(np.prod(self._sample_shape))
         self._n_rows = len(X)
         return data
 
