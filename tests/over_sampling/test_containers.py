@@ -1,5 +1,7 @@
 """Tensors and data sets as input of the sampler, and its result in their form."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,29 @@ def test_a_tensor_comes_back(sampler, X, dtype, channels_first):
         assert torch.equal(resampled[8:], 255 - parents)
     else:
         torch.testing.assert_close(resampled[8:], 1 - parents, atol=0.005, rtol=0)
+
+
+@pytest.mark.parametrize("form", ["array", "paths", "data set"])
+def test_examples(sampler, X, folder, form):
+    data, y = X, Y
+    if form == "paths":
+        data = sorted(map(str, folder.glob("*/*")))
+        sampler.set_params(image_shape=(12, 10, 3), output_dir=folder.parent / "new")
+    if form == "data set":
+        data, y = ImageFolder(folder), None
+    sampler.fit_resample(data, y)
+    assert list(sampler.examples_) == [1]
+    source, translated, target, labels = sampler.examples_[1]
+    np.testing.assert_array_equal(source, X[sampler.sample_indices_[8:]])
+    np.testing.assert_array_equal(translated, 255 - source)
+    np.testing.assert_array_equal(target, X[5:])
+    assert labels.tolist() == [0, 0]
+    copy = pickle.loads(pickle.dumps(sampler))
+    assert not hasattr(copy, "examples_")
+    assert copy.resample_groups(np.arange(8)).shape == (10,)
+    sampler.set_params(image_shape=None, output_dir=None)
+    sampler.fit_resample(X[:, 0, :, 0].astype(float), Y)
+    assert sampler.examples_ == {}
 
 
 def test_other_tensors(sampler, X):

@@ -12,7 +12,6 @@ import torch
 from sklearn.preprocessing import label_binarize
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 
 from gansampler._validation import (
     ArraysTransformer,
@@ -36,35 +35,6 @@ def check_output_dir(form: str, output_dir: str | os.PathLike[str] | None) -> No
             f"Got output_dir={os.fspath(output_dir)!r} and an array. Leave it out, or "
             "pass the paths of the images."
         )
-
-
-class ImageNamesMixin:
-    """Name images as a whole, where scikit-learn would name each of their values.
-
-    List it before the base class of a sampler with the attribute `_sample_shape`.
-    """
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the features. Images get one name, with their shape.
-
-        The diagram of a fitted sampler in a notebook shows them.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Names of the columns of feature rows. Not used for images.
-
-        Returns
-        -------
-        names : ndarray of str objects
-            As in scikit-learn for feature rows, and for images one name such as "64 x
-            64 x 3 images".
-        """
-        check_is_fitted(self, "_sample_shape")
-        shape = self._sample_shape  # type: ignore[attr-defined]
-        if len(shape) == 1:
-            return super().get_feature_names_out(input_features)  # type: ignore[misc]
-        return np.array([f"{' x '.join(map(str, shape))} images"], dtype=object)
 
 
 class OpenedData(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from gansampler._validation import (
     DefaultPartsMixin,
@@ -21,12 +21,8 @@ from gansampler._validation import (
     restore_on_failure,
     to_python_scalar,
 )
-from gansampler.over_sampling._forms import (
-    ImageNamesMixin,
-    append,
-    check_output_dir,
-    open_data,
-)
+from gansampler.over_sampling._fitted import FittedSamplerMixin, take_examples
+from gansampler.over_sampling._forms import append, check_output_dir, open_data
 from gansampler.over_sampling._generation import draw_sources, generate
 from gansampler.over_sampling._leakage import warn_of_leakage
 from gansampler.over_sampling._plan import (
@@ -40,7 +36,7 @@ from gansampler.translators import CycleGAN
 
 
 class GANOverSampler(
-    NearestNameMixin, DefaultPartsMixin, ImageNamesMixin, BaseOverSampler
+    NearestNameMixin, DefaultPartsMixin, FittedSamplerMixin, BaseOverSampler
 ):
     """Over-sample by translating images of other classes into an under-represented one.
 
@@ -98,6 +94,11 @@ class GANOverSampler(
         Skipped rows do not occur.
     is_synthetic_ : ndarray of bool of shape (n_samples_new,)
         Whether a row of the output is synthetic.
+    examples_ : dict of label -> tuple (source, translated, target, source_labels)
+        Up to 8 images per class that was grown, as arrays: sources, their
+        translations and images of the class, with the labels of the sources. For
+        :func:`~gansampler.inspection.plot_translations`. Empty for feature rows. A
+        pickle does not contain it.
     n_features_in_ : int
         Values per sample: ``height * width * n_channels`` for images.
     feature_names_in_ : ndarray of str of shape (n_features,)
@@ -309,8 +310,10 @@ class GANOverSampler(
         new = output.finish()
         new_labels = [np.full(p.n_new, p.label, dtype=labels.dtype) for p in plan]
         y_resampled = np.concatenate([labels, *new_labels])
-        self.sample_indices_ = images.rows[np.concatenate(parents)]
+        positions = np.concatenate(parents)
+        self.sample_indices_ = images.rows[positions]
         self.is_synthetic_ = np.arange(len(y_resampled)) >= len(images)
+        self.examples_ = take_examples(images, labels, plan, positions, new)
         return append(data, new, y_resampled, self.sample_indices_, resize=self.resize)
 
     def _open(self, X, y):
@@ -338,53 +341,6 @@ class GANOverSampler(
         self.n_features_in_ = int(np.prod(self._sample_shape))
         self._n_rows = len(X)
         return data
-
-    def resample_groups(self, groups):
-        """Return the groups of the resampled rows; each row has that of its parent.
-
-        Use it to split resampled data with
-        :class:`sklearn.model_selection.GroupKFold` or a similar splitter. Images of
-        one patient, and synthetic images and their parents, then stay on one side.
-
-        Parameters
-        ----------
-        groups : array-like of shape (n_samples,)
-            Group of each row of `X`.
-
-        Returns
-        -------
-        groups_resampled : ndarray of shape (n_samples_new,)
-
-        Raises
-        ------
-        NotFittedError
-            If :meth:`fit_resample` was not called.
-        ValueError
-            If the number of groups is not that of the rows.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from gansampler import CycleGAN, GANOverSampler
-        >>> rng = np.random.default_rng(0)
-        >>> X = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-        >>> sampler = GANOverSampler(
-        ...     translator=CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1),
-        ...     random_state=0,
-        ... )
-        >>> _ = sampler.fit_resample(X, [0, 0, 0, 0, 1, 1])
-        >>> sampler.resample_groups(["a", "b", "c", "d", "e", "e"]).tolist()
-        ['a', 'b', 'c', 'd', 'e', 'e', 'a', 'd']
-        """
-        check_is_fitted(self, "sample_indices_")
-        groups = np.asarray(groups)
-        if groups.ndim != 1 or len(groups) != self._n_rows:
-            raise ValueError(
-                "`groups` must contain one group for each row of `X`, "
-                f"{self._n_rows}. Got shape {groups.shape}. Pass the groups of all "
-                "rows, in their order, including those that were skipped."
-            )
-        return groups[self.sample_indices_]
 
     def __sklearn_clone__(self):
         """Clone, but keep fitted translators, which are data and not settings."""
