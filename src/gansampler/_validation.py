@@ -5,6 +5,7 @@ Layer rule: imports nothing from gansampler except :mod:`gansampler.exceptions`.
 
 import contextlib
 import functools
+import inspect
 import math
 import random
 import threading
@@ -42,8 +43,18 @@ __all__ = [
     "preserved_rng",
     "restore_on_failure",
     "spawn_seeds",
+    "suggest_image_shape",
     "to_python_scalar",
 ]
+
+# Names of other libraries for parameters that exist here.
+SYNONYMS = {
+    "device": "accelerator",
+    "epochs": "n_epochs",
+    "image_size": "image_shape",
+    "learning_rate": "lr",
+    "seed": "random_state",
+}
 
 Self = TypeVar("Self")
 Params = ParamSpec("Params")
@@ -120,6 +131,28 @@ def to_python_scalar(label: object) -> object:
     return label.item() if isinstance(label, np.generic) else label
 
 
+def suggest_image_shape(image_shape: object) -> str:
+    """Return which `image_shape` to pass instead of a number, a pair or another value.
+
+    Parameters
+    ----------
+    image_shape : object
+        What was passed, such as 32 or (32, 32).
+
+    Returns
+    -------
+    text : str
+        A sentence.
+    """
+    sides = image_shape if isinstance(image_shape, (tuple, list)) else [image_shape] * 2
+    are_sides = all(isinstance(s, Integral) and not isinstance(s, bool) for s in sides)
+    height, width = map(int, sides) if len(sides) == 2 and are_sides else (224, 224)
+    return (
+        f"Pass image_shape=({height}, {width}, 3) for RGB images, or "
+        f"({height}, {width}, 1) for grey images."
+    )
+
+
 def is_missing(entry: object) -> bool:
     """Whether an entry is None, NaN, or a missing value of pandas."""
     if isinstance(entry, float):
@@ -128,10 +161,28 @@ def is_missing(entry: object) -> bool:
 
 
 class NearestNameMixin:
-    """Suggest the nearest option in the error about an unknown one.
+    """Suggest the nearest parameter or option in the error about an unknown one.
 
     List it before :class:`sklearn.base.BaseEstimator` among the base classes.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse arguments that the class does not have, with a suggestion."""
+        parameters = list(inspect.signature(cls).parameters.values())
+        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        unknown = [name for name in kwargs if name not in names]
+        if unknown and len(names) == len(parameters):
+            raise TypeError(
+                f"{cls.__name__} has no parameter {unknown[0]!r}."
+                f"{_nearest_parameter(cls, unknown[0], names)}"
+            )
+        if args and parameters and parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(
+                f"The parameters of {cls.__name__} are passed by name. Got "
+                f"{type(args[0]).__name__} without a name. Write it, such as "
+                f"{cls.__name__}({_name_for(cls, args[0], names)}=...)."
+            )
+        return super().__new__(cls)
 
     def _validate_params(self) -> None:
         try:
@@ -170,7 +221,41 @@ class DefaultPartsMixin:
         return super().set_params(**params)  # type: ignore[misc]
 
 
+def _nearest_parameter(cls: Any, name: str, known: list[str]) -> str:
+    """Return which parameter of a class, or of one of its parts, is meant."""
+    for synonym in (name, SYNONYMS.get(name, name)):
+        if synonym in known:
+            return f" Did you mean {synonym!r}?"
+        nested = _find_in_parts(cls, synonym)
+        if nested:
+            return f" Did you mean {nested}?"
+    near = "" if name in SYNONYMS else nearest_name(name, known)
+    return near or f" Its parameters are {known}."
+
+
+def _find_in_parts(cls: Any, name: str) -> str | None:
+    """Return how a parameter of a part, or of a part of it, is passed."""
+    for part, make in getattr(cls, "_default_parts", {}).items():
+        default = make()
+        is_own = name in default.get_params(deep=False)
+        inner = f"{name}=..." if is_own else _find_in_parts(type(default), name)
+        if inner is not None:
+            return f"{part}={type(default).__name__}({inner})"
+    return None
+
+
+def _name_for(cls: Any, value: object, known: list[str]) -> str:
+    """Return the parameter that takes a value with its methods, or else the first."""
+    for name, constraints in cls._parameter_constraints.items():
+        methods = [c for c in constraints if isinstance(c, HasMethods)]
+        if any(c.is_satisfied_by(value) for c in methods):
+            return name
+    return known[0]
+
+
 def _nearest_option(estimator: Any, message: str) -> str:
+    if message.startswith("The 'image_shape' parameter"):
+        return f" {suggest_image_shape(estimator.image_shape)}"
     for name, constraints in estimator._parameter_constraints.items():
         value = getattr(estimator, name, None)
         if isinstance(value, str) and message.startswith(f"The {name!r} parameter"):

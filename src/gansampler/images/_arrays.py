@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from sklearn.utils import check_array
 
+from gansampler._validation import suggest_image_shape
 from gansampler.images._batches import chunks, content_hash
 
 MIN_SIDE = 8
@@ -105,8 +106,7 @@ def check_image_shape(image_shape: object) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ValueError(
             "`image_shape` must be (height, width, n_channels). "
-            f"Got {image_shape!r}. Pass image_shape=(224, 224, 3) for RGB images or "
-            "(224, 224, 1) for grey images."
+            f"Got {image_shape!r}. {suggest_image_shape(image_shape)}"
         )
     height, width, n_channels = shape
     if looks_channels_first(shape):

@@ -81,7 +81,7 @@ def find_form(X: Any, path_column: object = None) -> Form:
             "as_paths=True) makes it from a folder."
         )
     # Some sparse matrices are mappings. They get the message of scikit-learn.
-    if isinstance(X, Mapping) and X and not hasattr(X, "dtype"):
+    if isinstance(X, Mapping) and not hasattr(X, "dtype") and len(X):
         key = next(iter(X))
         raise TypeError(
             "`X` must be an array, a list, a Series, a data frame or a data set. Got "
