@@ -150,6 +150,32 @@ def test_sequence_that_is_no_list(files):
     assert ImageSequence(Column(paths), SHAPE).form == "paths"
 
 
+def test_pil_images_of_any_mode(files):
+    X = files[1]
+    pictures = [Image.fromarray(image) for image in X]
+    palettes = [picture.quantize(16) for picture in pictures]
+    expected = [np.asarray(picture.convert("RGB")) for picture in palettes]
+    np.testing.assert_array_equal(ImageSequence(palettes).array, expected)
+    grey = [picture.convert("L") for picture in pictures]
+    assert ImageSequence(grey).sample_shape == (12, 10, 1)
+    mixed = ImageSequence([grey[0], *pictures[1:]])
+    np.testing.assert_array_equal(mixed.take([1]), X[1:2])
+    np.testing.assert_array_equal(mixed.take([0])[0, :, :, 2], np.asarray(grey[0]))
+    clear = [picture.convert("RGBA") for picture in pictures]
+    assert ImageSequence(clear).sample_shape == (12, 10, 4)
+    bits = [picture.convert("1") for picture in pictures]
+    assert set(np.unique(ImageSequence(bits).array)) == {0, 255}
+
+
+def test_pil_images_become_upright(files, save):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(save(files[1][0], "rotated.png", exif=exif))
+    rotated = ImageSequence([image]).take([0])
+    np.testing.assert_array_equal(rotated[0], np.rot90(files[1][0], -1))
+    assert image.size == (10, 12)
+
+
 def test_array_of_image_objects(files):
     X = np.empty(6, dtype=object)
     X[:] = list(files[1])
@@ -219,6 +245,21 @@ BAD = {
         "loader.dataset",
     ),
     "stream": (lambda f: Stream(), TypeError, "map style.*Got Stream"),
+    "one image": (
+        lambda f: np.zeros((32, 24, 3)),
+        ValueError,
+        r"Got one image of shape \(32, 24, 3\)\. Pass X\[:1\] instead of X\[0\]",
+    ),
+    "one PIL image": (
+        lambda f: Image.new("L", (8, 8)),
+        TypeError,
+        r"a list, \[image\]",
+    ),
+    "pairs": (
+        lambda f: [(np.zeros((8, 8, 3)), "a"), (np.zeros((8, 8, 3)), "b")],
+        TypeError,
+        r"Got pairs\. .*\[label for image, label in X\] as `y`",
+    ),
     "only None": (lambda f: [None, None], ValueError, "Got none in 2 entries"),
     "set": (lambda f: {str(f[0])}, TypeError, r"Got set\. Pass list\(X\)"),
     "iterator": (lambda f: map(str, f), TypeError, r"Got map\. Pass list\(X\)"),

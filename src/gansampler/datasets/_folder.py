@@ -87,8 +87,10 @@ def load_image_folder(
     folders = _folders_in(root)
     if not folders:
         raise ValueError(
-            f"`root` must have one sub-folder per class. {root} has none. Move the "
-            f"images of each class into a folder, for example {root / 'benign'}."
+            f"`root` must have one sub-folder per class. {root} has none. Pass the "
+            "folder that contains the folders of the classes. If it has images of all "
+            "classes, move those of each class into a folder, for example "
+            f"{root / 'benign'}."
         )
     extensions = _image_extensions()
     files = {folder: _image_files(folder, extensions) for folder in folders}

@@ -211,6 +211,12 @@ def _resolve_shape(X: np.ndarray, image_shape: object) -> tuple[int, int, int]:
                 f"{np.prod(shape)}. Correct `image_shape`, or pass unflattened images."
             )
         return shape
+    if X.ndim == 3 and X.shape[2] in (1, 3, 4):
+        raise ValueError(
+            "`X` must hold several images, (n_samples, height, width, n_channels). Got "
+            f"one image of shape {X.shape}. Pass X[:1] instead of X[0], or "
+            "image[None]."
+        )
     shape_of_array = (*X.shape[1:], 1)[:3]
     if X.ndim == 4 and looks_channels_first(shape_of_array):
         raise ValueError(

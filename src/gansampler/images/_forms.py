@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, as_tensor, stack
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from gansampler._validation import is_missing, nearest_name
+from gansampler.images._decode import GREY_MODES, to_array
 
 FormName = Literal["array", "paths", "frame", "dataset"]
 TEXT_KINDS = "OUST"
@@ -80,6 +82,10 @@ def find_form(X: Any, path_column: object = None) -> Form:
             "Pass a list; gansampler.datasets.load_image_folder(folder, "
             "as_paths=True) makes it from a folder."
         )
+    if isinstance(X, Image.Image):
+        raise TypeError(
+            "`X` must hold several images. Got one PIL image. Pass a list, [image]."
+        )
     # Some sparse matrices are mappings. They get the message of scikit-learn.
     if isinstance(X, Mapping) and not hasattr(X, "dtype") and len(X):
         key = next(iter(X))
@@ -107,10 +113,14 @@ def find_form(X: Any, path_column: object = None) -> Form:
     first = next((entry for entry in entries if not is_missing(entry)), None)
     if _is_path(first):
         return Form("paths", _checked_paths(entries))
-    if isinstance(first, Image.Image) or (
-        isinstance(first, (np.ndarray, Tensor)) and first.ndim > 1
-    ):
+    if _is_picture(first):
         return Form("array", entries, is_separate=True)
+    if isinstance(first, (list, tuple)) and len(first) == 2 and _is_picture(first[0]):
+        raise TypeError(
+            "`X` must hold images without their labels. Got pairs. Pass two lists: "
+            "[image for image, label in X] as `X`, and [label for image, label in X] "
+            "as `y`."
+        )
     if isinstance(first, Mapping):
         raise TypeError(
             "`X` must hold images, their paths or feature rows. Got dicts with the "
@@ -128,8 +138,7 @@ def find_form(X: Any, path_column: object = None) -> Form:
 
 def name_lists(row: Mapping[Any, Any]) -> str:
     """Return how to make lists of images and of labels from rows that are dicts."""
-    pictures = (Image.Image, np.ndarray, Tensor)
-    image = next((key for key in row if isinstance(row[key], pictures)), "image")
+    image = next((key for key in row if _is_picture(row[key])), "image")
     label = "label" if "label" in row else next((k for k in row if k != image), "label")
     lists = [f"[row[{key!r}] for row in X]" for key in (image, label)]
     return f"{lists[0]} as `X`, and {lists[1]} as `y`"
@@ -155,6 +164,12 @@ def _check_lengths(rows: list[Any]) -> None:
 
 def _is_path(entry: object) -> bool:
     return isinstance(entry, (str, bytes, os.PathLike))
+
+
+def _is_picture(entry: object) -> bool:
+    if isinstance(entry, (np.ndarray, Tensor)):
+        return entry.ndim > 1
+    return isinstance(entry, Image.Image)
 
 
 def _entries(X: Any) -> list[Any] | None:
@@ -222,7 +237,8 @@ def stack_images(entries: list[Any]) -> np.ndarray | Tensor:
     Parameters
     ----------
     entries : list of ndarray, Image or Tensor
-        Images of one shape.
+        Images of one shape. PIL images become upright and 8 bits deep, and all get 1
+        channel if all are grey, 4 if all are RGBA, and 3 otherwise.
 
     Returns
     -------
@@ -249,7 +265,14 @@ def stack_images(entries: list[Any]) -> np.ndarray | Tensor:
                 "the file, or write the images to files."
             )
     is_tensor = isinstance(entries[0], Tensor)
-    images: list[Any] = [(as_tensor if is_tensor else np.asarray)(e) for e in entries]
+    modes = {entry.mode for entry in entries if isinstance(entry, Image.Image)}
+    n_channels = 1 if modes <= set(GREY_MODES) else 4 if modes == {"RGBA"} else 3
+    images: list[Any] = [
+        _pixels(entry, n_channels)
+        if isinstance(entry, Image.Image)
+        else (as_tensor if is_tensor else np.asarray)(entry)
+        for entry in entries
+    ]
     for row, image in enumerate(images):
         if image.shape != images[0].shape:
             raise ValueError(
@@ -258,3 +281,17 @@ def stack_images(entries: list[Any]) -> np.ndarray | Tensor:
                 "them; or pass paths, whose images are resized to `image_shape`."
             )
     return stack(images) if is_tensor else np.stack(images)
+
+
+def _pixels(picture: Image.Image, n_channels: int) -> np.ndarray:
+    """Return a PIL image as an upright array; without channels if it is grey."""
+    if picture.mode in ("F", "I"):
+        # Of an unknown range. Floating values in [0, 1] are accepted later.
+        return np.asarray(picture)
+    # The picture belongs to the user.
+    upright = picture.copy()
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(upright, in_place=True)
+    shape = upright.height, upright.width, n_channels
+    array = to_array(upright, shape, "stretch")
+    return array[:, :, 0] if n_channels == 1 else array
