@@ -168,6 +168,7 @@ def test_goes_with_the_balanced_sampler_and_subsets(images):
 
 
 BAD = {
+    "no labels": ((None, PARENTS, MADE), "`y` must have the label .* Got None"),
     "labels": ((Y[:-1], PARENTS, MADE), "`y` must have one entry for each .* Got 7"),
     "parents": ((Y, PARENTS[1:], MADE), "`sample_indices` must have .* Got 7 for 8"),
     "made": ((Y, PARENTS, MADE[1:]), "`is_synthetic` must have .* Got 7 for 8"),

@@ -229,6 +229,8 @@ def test_table_shows_what_the_report_holds(case):
     [
         (([0, 1],), {}, "needs `y_pred` or `y_score`. Got neither"),
         (([0, 1], [0, 1]), {"threshold": 0.5}, "threshold=0.5 and `y_pred`"),
+        (([0, 1], [0.25, 1]), {}, "such as 0.25. Pass scores .* by name, y_score="),
+        ((["a", "b"], [0.5, 0.1]), {"pos_label": "b"}, "by name, y_score="),
         (([0, 0], [0, 1]), {}, "at least one positive case"),
         (([1, 1], [0, 1]), {}, "at least one negative case"),
         ((["b", "m"], ["b", "m"]), {}, "e.g. pos_label='m'"),

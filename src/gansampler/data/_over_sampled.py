@@ -131,6 +131,11 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
             self._parts.append(as_sequence(synthetic))
         n_images = sum(len(part) for part in self._parts)
         labels: Any = y
+        if labels is None:
+            raise ValueError(
+                "`y` must have the label of each image. Got None. Pass `y_resampled`, "
+                "the second result of the sampler."
+            )
         self.targets: list[Any] = (
             labels.tolist() if hasattr(labels, "tolist") else list(labels)
         )
