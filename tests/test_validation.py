@@ -1,6 +1,7 @@
 """Suggestions for names and values that do not exist."""
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from gansampler import CUT, CycleGAN, GANOverSampler, Trainer, TransferClassifier
+from gansampler.translators import BaseTranslator
 
 UNKNOWN = {
     "image size": (GANOverSampler, "image_size", "Did you mean 'image_shape'"),
@@ -52,6 +54,11 @@ def test_estimators_can_be_copied(estimator):
     original = estimator()
     for make in (clone, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))):
         assert make(original).get_params() == original.get_params()
+
+
+def test_signatures_are_those_of_the_constructors():
+    assert str(inspect.signature(BaseTranslator)) == "()"
+    assert set(inspect.signature(Trainer).parameters) == set(Trainer().get_params())
 
 
 def test_other_constructors_stay_as_they_are():

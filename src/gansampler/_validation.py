@@ -168,7 +168,8 @@ class NearestNameMixin:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Refuse arguments that the class does not have, with a suggestion."""
-        parameters = list(inspect.signature(cls).parameters.values())
+        # Without `self`.
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
         names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
         unknown = [name for name in kwargs if name not in names]
         if unknown and len(names) == len(parameters):
@@ -183,6 +184,11 @@ class NearestNameMixin:
                 f"{cls.__name__}({_name_for(cls, args[0], names)}=...)."
             )
         return super().__new__(cls)
+
+    # Base classes without a constructor would show the arguments of `__new__`.
+    __new__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)]
+    )
 
     def _validate_params(self) -> None:
         try:

@@ -125,6 +125,8 @@ def test_data_set_of_dicts(X):
     assert images.labels().tolist() == [1, 0, 1, 1, 0, 0]
     assert rows.n_read == n_read
     assert ImageSequence(Rows(X)).classes is None
+    del rows.features
+    assert ImageSequence(rows).classes is None
     with pytest.raises(TypeError, match=r"keys \['img', 'label'\].*row\['img'\]"):
         ImageSequence(Rows(X, image="img"))
     # A torch data set of dicts, whose labels are read with the items.

@@ -286,7 +286,8 @@ class TransferClassifier(BaseNetworkClassifier):
             - (n_samples, n_features) without `image_shape`: feature rows;
             - n_samples paths of files with `image_shape`, as a list, an array, a
               Series or a column of a data frame;
-            - a map-style torch data set.
+            - a tensor of torch of one of these shapes, or with the channels first;
+            - a map-style data set of torch or of Hugging Face.
         y : array-like of shape (n_samples,), default=None
             Labels of two or more classes, of any type that scikit-learn accepts. None
             uses the labels of a torch data set.

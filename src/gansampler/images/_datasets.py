@@ -143,7 +143,8 @@ def _listed_classes(dataset: Any) -> list[str] | None:
         return _listed_classes(dataset.dataset)
     if LABEL in (getattr(dataset, "column_names", None) or ()):
         # ClassLabel of Hugging Face.
-        names = getattr(dataset.features[LABEL], "names", None)
+        features = getattr(dataset, "features", {})
+        names = getattr(features.get(LABEL), "names", None)
     else:
         names = getattr(dataset, "classes", None)
         names = None if _listed_labels(dataset) is None else names

@@ -174,7 +174,7 @@ def _is_picture(entry: object) -> bool:
 
 def _entries(X: Any) -> list[Any] | None:
     """Return the entries of a list, a Series or a column; None for other inputs."""
-    if isinstance(X, Sequence):
+    if isinstance(X, Sequence) and not isinstance(X, memoryview):
         return list(X)
     kind = getattr(getattr(X, "dtype", None), "kind", "O")
     if kind not in TEXT_KINDS:

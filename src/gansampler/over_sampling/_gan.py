@@ -227,9 +227,11 @@ class GANOverSampler(
               or floating in [0, 1]; also a list of such images, (n_samples, height,
               width) for grey images, (n_samples, height * width * n_channels) with
               `image_shape`, or (n_samples, n_features) for feature rows.
+            - A tensor of torch of one of these shapes, or with the channels first.
             - With `image_shape` and `output_dir`, a list, array or Series of paths,
               or a data frame with a column of them.
-            - A map-style :class:`torch.utils.data.Dataset` of (image, label).
+            - A map-style :class:`torch.utils.data.Dataset` of (image, label), or of
+              dicts with "image" and "label" as in a data set of Hugging Face.
 
         y : array-like of shape (n_samples,), default=None
             Labels of any type. None takes those of the data set.
@@ -240,6 +242,7 @@ class GANOverSampler(
         -------
         X_resampled : array-like of shape (n_samples_new, ...)
             In the form and dtype of `X`: first its rows, then the synthetic samples.
+            A tensor has the channels where those of `X` are.
             In a data frame, a synthetic row has the values of its parent, except for
             paths and labels. For a Dataset, a
             :class:`~gansampler.data.OverSampledDataset`.
