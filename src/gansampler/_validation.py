@@ -37,6 +37,7 @@ __all__ = [
     "check_labels",
     "check_target_type",
     "clone_parametrized",
+    "explain_arguments",
     "is_missing",
     "isolated_rng",
     "nearest_name",
@@ -47,16 +48,8 @@ __all__ = [
     "to_python_scalar",
 ]
 
-# Names of other libraries for parameters that exist here.
-SYNONYMS = {
-    "device": "accelerator",
-    "epochs": "n_epochs",
-    "image_size": "image_shape",
-    "learning_rate": "lr",
-    "seed": "random_state",
-}
-
 Self = TypeVar("Self")
+Estimator = TypeVar("Estimator")
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
@@ -161,34 +154,10 @@ def is_missing(entry: object) -> bool:
 
 
 class NearestNameMixin:
-    """Suggest the nearest parameter or option in the error about an unknown one.
+    """Suggest the nearest option in the error about an unknown one.
 
     List it before :class:`sklearn.base.BaseEstimator` among the base classes.
     """
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Refuse arguments that the class does not have, with a suggestion."""
-        # Without `self`.
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-        unknown = [name for name in kwargs if name not in names]
-        if unknown and len(names) == len(parameters):
-            raise TypeError(
-                f"{cls.__name__} has no parameter {unknown[0]!r}."
-                f"{_nearest_parameter(cls, unknown[0], names)}"
-            )
-        if args and parameters and parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
-            raise TypeError(
-                f"The parameters of {cls.__name__} are passed by name. Got "
-                f"{type(args[0]).__name__} without a name. Write it, such as "
-                f"{cls.__name__}({_name_for(cls, args[0], names)}=...)."
-            )
-        return super().__new__(cls)
-
-    # Base classes without a constructor would show the arguments of `__new__`.
-    __new__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)]
-    )
 
     def _validate_params(self) -> None:
         try:
@@ -227,36 +196,67 @@ class DefaultPartsMixin:
         return super().set_params(**params)  # type: ignore[misc]
 
 
-def _nearest_parameter(cls: Any, name: str, known: list[str]) -> str:
-    """Return which parameter of a class, or of one of its parts, is meant."""
-    for synonym in (name, SYNONYMS.get(name, name)):
-        if synonym in known:
-            return f" Did you mean {synonym!r}?"
-        nested = _find_in_parts(cls, synonym)
-        if nested:
-            return f" Did you mean {nested}?"
-    near = "" if name in SYNONYMS else nearest_name(name, known)
-    return near or f" Its parameters are {known}."
+def explain_arguments(cls: type[Estimator]) -> type[Estimator]:
+    """Decorate an estimator: wrong arguments of its constructor say what was meant.
+
+    The signature of the constructor stays the same. A class attribute `_other_names`
+    maps names that users of other packages try to the parameters of this class.
+    """
+    constructed: Any = cls
+    init = constructed.__init__
+    _, *params = inspect.signature(init).parameters.values()
+    names = [param.name for param in params]
+    n_positional = sum(param.kind is param.POSITIONAL_OR_KEYWORD for param in params)
+
+    @functools.wraps(init)
+    def init_or_explain(self: Any, *args: Any, **kwargs: Any) -> None:
+        if len(args) > n_positional:
+            raise TypeError(_explain_position(cls, args[n_positional]))
+        for name, value in kwargs.items():
+            if name not in names:
+                raise TypeError(_explain_name(cls, name, value, names))
+        init(self, *args, **kwargs)
+
+    constructed.__init__ = init_or_explain
+    return cls
 
 
-def _find_in_parts(cls: Any, name: str) -> str | None:
-    """Return how a parameter of a part, or of a part of it, is passed."""
+def _explain_position(cls: Any, value: object) -> str:
+    """Return the error about a value that was passed without a name."""
+    suited = [
+        name
+        for name, constraints in cls._parameter_constraints.items()
+        if any(
+            isinstance(c, HasMethods | StrOptions) and c.is_satisfied_by(value)
+            for c in constraints
+            if not isinstance(constraints, str)
+        )
+    ]
+    is_part = hasattr(value, "get_params")
+    text = f"{type(value).__name__}(...)" if is_part else repr(value)
+    hint = f" Did you mean {suited[0]}={text}?" if len(suited) == 1 else ""
+    return (
+        f"The parameters of {cls.__name__} are passed by name. Got {text} without "
+        f"one.{hint}"
+    )
+
+
+def _explain_name(cls: Any, name: str, value: object, names: list[str]) -> str:
+    """Return the error about a name that is no parameter."""
+    start = f"{cls.__name__} has no parameter {name!r}."
+    other = getattr(cls, "_other_names", {}).get(name)
+    if other is not None:
+        return f"{start} Did you mean {other}={value!r}?"
     for part, make in getattr(cls, "_default_parts", {}).items():
-        default = make()
-        is_own = name in default.get_params(deep=False)
-        inner = f"{name}=..." if is_own else _find_in_parts(type(default), name)
-        if inner is not None:
-            return f"{part}={type(default).__name__}({inner})"
-    return None
-
-
-def _name_for(cls: Any, value: object, known: list[str]) -> str:
-    """Return the parameter that takes a value with its methods, or else the first."""
-    for name, constraints in cls._parameter_constraints.items():
-        methods = [c for c in constraints if isinstance(c, HasMethods)]
-        if any(c.is_satisfied_by(value) for c in methods):
-            return name
-    return known[0]
+        inner = name.removeprefix(f"{part}__")
+        for known in make().get_params():
+            if inner in (known, known.rpartition("__")[2]):
+                return (
+                    f"{start} Did you mean {part}={make.__name__}({known}={value!r})? "
+                    f"It is {part}__{known} in `set_params` and in a grid search."
+                )
+    hint = nearest_name(name, names)
+    return f"{start}{hint}" if hint else f"{start} It has {', '.join(names)}."
 
 
 def _nearest_option(estimator: Any, message: str) -> str:

@@ -18,6 +18,7 @@ from gansampler._validation import (
     HasMethods,
     StrOptions,
     at_least,
+    explain_arguments,
     isolated_rng,
     restore_on_failure,
     spawn_seeds,
@@ -42,6 +43,7 @@ from gansampler.images import ImageSequence
 LR_FINE_TUNING, LR_NEW_WEIGHTS, LR_FEATURE_ROWS = 2e-4, 1e-3, 1e-2
 
 
+@explain_arguments
 class TransferClassifier(BaseNetworkClassifier):
     """Classify images with a network that is pretrained or not.
 

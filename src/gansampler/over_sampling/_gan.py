@@ -18,6 +18,7 @@ from gansampler._validation import (
     NearestNameMixin,
     StrOptions,
     clone_parametrized,
+    explain_arguments,
     restore_on_failure,
     to_python_scalar,
 )
@@ -35,6 +36,7 @@ from gansampler.over_sampling.output import open_output
 from gansampler.translators import CycleGAN
 
 
+@explain_arguments
 class GANOverSampler(
     NearestNameMixin, DefaultPartsMixin, FittedSamplerMixin, BaseOverSampler
 ):
