@@ -148,7 +148,7 @@ CASES = {
     "on_error": (X, Y, {"on_error": "skp"}, "Got 'skp' instead. Did you mean 'skip'"),
     "resize": (X, Y, {"resize": 3}, "The 'resize' parameter of GANOverSampler must be"),
     "seed": (X, Y, {"random_state": "x"}, "The 'random_state' parameter of GANOverSa"),
-    "array and folder": (X, Y, {"output_dir": "q"}, "from arrays come arrays.*Leave"),
+    "rows and folder": (X[:, 0, 0], Y, {"output_dir": "q"}, "is for images. Got out"),
     "generator": (
         X,
         Y,

@@ -67,6 +67,33 @@ def test_examples(sampler, X, folder, form):
     assert sampler.examples_ == {}
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_arrays_with_a_folder(sampler, X, tmp_path, dtype):
+    data = X if dtype == np.uint8 else (X / 255).astype(dtype)
+    sampler.set_params(output_dir=tmp_path / "new")
+    resampled, _ = sampler.fit_resample(data, Y)
+    assert resampled.dtype == dtype
+    np.testing.assert_array_equal(resampled[:8], data)
+    parents = sampler.sample_indices_[8:]
+    folder = tmp_path / "new" / "1"
+    names = [f"1_{i:06d}_from_row-{row}.png" for i, row in enumerate(parents)]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    for name, new, row in zip(names, resampled[8:], parents, strict=True):
+        pixels = np.asarray(Image.open(folder / name))
+        np.testing.assert_array_equal(pixels, 255 - X[row])
+        expected = pixels if dtype == np.uint8 else pixels / 255
+        np.testing.assert_allclose(new, expected, rtol=1e-6)
+    # The same call finds the files, and a tensor comes back as a tensor.
+    np.testing.assert_array_equal(sampler.fit_resample(data, Y)[0], resampled)
+    tensor = torch.from_numpy(data).permute(0, 3, 1, 2)
+    again, _ = sampler.fit_resample(tensor, Y)
+    np.testing.assert_array_equal(again.permute(0, 2, 3, 1), resampled)
+    nothing, _ = sampler.set_params(
+        output_dir=tmp_path / "none", sampling_strategy={1: 3}
+    ).fit_resample(data, Y)
+    np.testing.assert_array_equal(nothing, data)
+
+
 def test_other_tensors(sampler, X):
     tensor = torch.from_numpy(X).permute(0, 3, 1, 2)
     resampled, _ = sampler.fit_resample(list(tensor), Y)

@@ -22,18 +22,20 @@ from gansampler.data import OverSampledDataset
 from gansampler.images import ImageSequence
 
 
-def check_output_dir(form: str, output_dir: str | os.PathLike[str] | None) -> None:
-    """Refuse an `output_dir` that does not go with the form of `X`."""
-    if form in ("paths", "frame") and output_dir is None:
+def check_output_dir(
+    images: ImageSequence, output_dir: str | os.PathLike[str] | None
+) -> None:
+    """Refuse an `output_dir` that does not go with `X`."""
+    if images.form in ("paths", "frame") and output_dir is None:
         raise ValueError(
             "With paths, the synthetic images are written to files. Got "
             "output_dir=None. Pass output_dir='a/new/folder'."
         )
-    if form == "array" and output_dir is not None:
+    if output_dir is not None and not images.is_image:
         raise ValueError(
-            "`output_dir` is for paths and torch data sets: from arrays come arrays. "
-            f"Got output_dir={os.fspath(output_dir)!r} and an array. Leave it out, or "
-            "pass the paths of the images."
+            "`output_dir` is for images. Got output_dir="
+            f"{os.fspath(output_dir)!r} and feature rows. Leave it out, or pass "
+            "image_shape=(height, width, n_channels) if the rows are flattened images."
         )
 
 
@@ -112,7 +114,7 @@ def append(
         The originals.
     new : ndarray or list of str
         Paths of the synthetic images, or the images; after the originals if these are
-        an array.
+        an array. Images in files are read again for an array.
     labels : ndarray of shape (n_samples_new,)
         Labels of the result.
     parents : ndarray of int of shape (n_samples_new,)
@@ -131,6 +133,8 @@ def append(
         columns = label_binarize(labels, classes=np.unique(labels))
     y_resampled = _restore(y, columns)
     if images.form == "array":
+        if isinstance(new, list):
+            new = np.concatenate([images.array, *_read_again(new, images)])
         row_shape = images.restore(images.batch([0])).shape[1:]
         rows = np.reshape(new, (len(new), *row_shape))
         return _restore(X, rows, channels_first=images.channels_first), y_resampled
@@ -145,6 +149,15 @@ def append(
         return _append_paths(X, parents, paths), y_resampled
     frame = _append_to_frame(X, parents, paths, images.path_column, labels)
     return frame, y_resampled
+
+
+def _read_again(paths: list[str], images: ImageSequence) -> list[np.ndarray]:
+    """Return at most one array of the images in files, in the dtype of others."""
+    if not paths:
+        return []
+    files = ImageSequence(paths, images.image_shape, cache=False)
+    stored = files.take(np.arange(len(paths)))
+    return [stored if images.dtype == np.uint8 else (stored / 255).astype(images.dtype)]
 
 
 def _is_polars(values: Any) -> bool:

@@ -68,10 +68,11 @@ class GANOverSampler(
     path_column : column name, default=None
         Column of a data frame with the paths, if the frame has other columns.
     output_dir : path-like, default=None
-        Folder for the synthetic images if `X` contains paths; optional for a torch
-        data set. It must be new, empty, or that of the same call, which is then
-        resumed. ``"{run}"`` in it is replaced by a fingerprint of data and parameters,
-        which gives each fold of a cross-validation a folder.
+        Folder for the synthetic images if `X` contains paths; optional for arrays and
+        data sets, whose floating values are then rounded to 8 bits. It must be new,
+        empty, or that of the same call, which is then resumed. ``"{run}"`` in it is
+        replaced by a fingerprint of data and parameters, which gives each fold of a
+        cross-validation a folder.
     output_format : {"png", "jpeg"}, default="png"
         File format of the synthetic images.
     on_error : {"raise", "skip"}, default="raise"
@@ -333,7 +334,7 @@ class GANOverSampler(
             # Training reads every image again and again, translating reads it once.
             cache=not self.prefit,
         )
-        check_output_dir(data.images.form, self.output_dir)
+        check_output_dir(data.images, self.output_dir)
         check_strategy(self.sampling_strategy, data.labels)
         n_new = check_sampling_strategy(
             self.sampling_strategy, data.labels, self._sampling_type
