@@ -46,6 +46,7 @@ __all__ = [
     "restore_on_failure",
     "safe_indexing",
     "spawn_seeds",
+    "suggest_image_shape",
     "to_python_scalar",
 ]
 
@@ -123,6 +124,28 @@ def nearest_name(name: object, known: list[str]) -> str:
 def to_python_scalar(label: object) -> object:
     """Convert a NumPy scalar to a Python one, which messages show without its type."""
     return label.item() if isinstance(label, np.generic) else label
+
+
+def suggest_image_shape(image_shape: object) -> str:
+    """Return which `image_shape` to pass instead of a number, a pair or another value.
+
+    Parameters
+    ----------
+    image_shape : object
+        What was passed, such as 32 or (32, 32).
+
+    Returns
+    -------
+    text : str
+        A sentence.
+    """
+    sides = image_shape if isinstance(image_shape, (tuple, list)) else [image_shape] * 2
+    are_sides = all(isinstance(s, Integral) and not isinstance(s, bool) for s in sides)
+    height, width = map(int, sides) if len(sides) == 2 and are_sides else (224, 224)
+    return (
+        f"Pass image_shape=({height}, {width}, 3) for RGB images, or "
+        f"({height}, {width}, 1) for grey images."
+    )
 
 
 def is_missing(entry: object) -> bool:
@@ -239,6 +262,8 @@ def _explain_name(cls: Any, name: str, value: object, names: list[str]) -> str:
 
 
 def _nearest_option(estimator: Any, message: str) -> str:
+    if message.startswith("The 'image_shape' parameter"):
+        return f" {suggest_image_shape(estimator.image_shape)}"
     for name, constraints in estimator._parameter_constraints.items():
         value = getattr(estimator, name, None)
         if isinstance(value, str) and message.startswith(f"The {name!r} parameter"):

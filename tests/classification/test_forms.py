@@ -84,6 +84,17 @@ def test_labels_of_a_data_set(make, data, dataset, fitted):
     assert not np.array_equal(other.predict_proba(X), fitted.predict_proba(X))
 
 
+def test_tensors_with_the_channels_first(make, data, fitted):
+    X, y = data
+    tensor = torch.from_numpy(X).permute(0, 3, 1, 2).contiguous()
+    model = make().fit(tensor, y)
+    np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
+    np.testing.assert_array_equal(model.embed(tensor), fitted.embed(X))
+    coded = make().fit(tensor, torch.from_numpy((y == "malignant").astype(int)))
+    assert coded.classes_.tolist() == [0, 1]
+    np.testing.assert_array_equal(coded.predict_proba(tensor), fitted.predict_proba(X))
+
+
 @pytest.mark.filterwarnings("ignore:.*near-duplicates")
 def test_validation_data_of_any_form(make, data, paths, dataset):
     X, y = data

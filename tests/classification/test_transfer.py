@@ -209,8 +209,6 @@ def test_errors_say_what_to_do(make, data, fitted):
         make().fit(X, y, sample_weight=np.ones(19))
     with pytest.raises(ValueError, match="in a class of positive weight"):
         make(class_weight={"benign": 0.0, "malignant": 0.0}).fit(X, y)
-    with pytest.raises(TypeError, match="torch tensor"):
-        make().fit(torch.from_numpy(X), y)
 
 
 def test_logits_are_not_rounded_by_mixed_precision(data):

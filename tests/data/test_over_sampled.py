@@ -69,10 +69,11 @@ def test_items_of_every_form(images, paths, form):
         image, label = dataset[i]
         assert image.dtype == torch.uint8
         np.testing.assert_array_equal(image.permute(1, 2, 0), images[i])
-        assert label == Y[i]
+        assert dataset.classes[label] == Y[i]
     assert dataset.parent.tolist() == PARENTS
     assert dataset.is_synthetic.tolist() == MADE.tolist()
-    assert dataset.targets == Y
+    assert dataset.targets == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert dataset.class_to_idx == {"b": 0, "m": 1}
     with pytest.raises(IndexError):
         dataset[8]
 
@@ -88,6 +89,23 @@ def test_originals_and_synthetic_images_apart(images, paths, of_files):
     nothing = OverSampledDataset(images, Y, PARENTS, synthetic=made[:0])
     assert not nothing.is_synthetic.any()
     assert len(nothing) == 8
+
+
+def test_text_becomes_integers_in_a_loader(images):
+    dataset = OverSampledDataset(images, np.array(Y), PARENTS, MADE)
+    _, labels = next(iter(DataLoader(dataset, batch_size=8)))
+    assert labels.dtype == torch.int64
+    assert [dataset.classes[label] for label in labels] == Y
+    numbers = OverSampledDataset(images, [5] * 6 + [7] * 2, PARENTS, MADE)
+    assert (numbers.classes, numbers.class_to_idx) == (None, None)
+    assert numbers.targets == [5] * 6 + [7] * 2
+
+
+def test_repr(images):
+    dataset = OverSampledDataset(images, Y, PARENTS, MADE)
+    assert repr(dataset) == (
+        "OverSampledDataset of 8 images, 2 of them synthetic, 10 x 9 x 3, uint8"
+    )
 
 
 def test_floating_images_are_float32(images):
@@ -150,6 +168,7 @@ def test_goes_with_the_balanced_sampler_and_subsets(images):
 
 
 BAD = {
+    "no labels": ((None, PARENTS, MADE), "`y` must have the label .* Got None"),
     "labels": ((Y[:-1], PARENTS, MADE), "`y` must have one entry for each .* Got 7"),
     "parents": ((Y, PARENTS[1:], MADE), "`sample_indices` must have .* Got 7 for 8"),
     "made": ((Y, PARENTS, MADE[1:]), "`is_synthetic` must have .* Got 7 for 8"),

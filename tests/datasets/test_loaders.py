@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -171,6 +173,20 @@ class TestImageFolder:
         (tmp_path / "eel" / "readme.txt").write_text("none yet")
         with pytest.raises(ValueError, match="none in 'dog', 'eel'"):
             load_image_folder(tmp_path, image_size=8)
+
+    def test_paths_need_no_size(self, tmp_path):
+        write_image(tmp_path / "cat" / "a.png")
+        paths, y = load_image_folder(tmp_path, as_paths=True)
+        assert paths.tolist() == [str(tmp_path / "cat" / "a.png")]
+        assert y.tolist() == ["cat"]
+
+    def test_folder_of_splits(self, tmp_path):
+        for split in ("test", "train", "val"):
+            write_image(tmp_path / split / "cat" / "a.png")
+        message = f"'test', 'train', 'val'. Pass {str(tmp_path / 'train')!r}"
+        for options in ({"image_size": 8}, {"as_paths": True}):
+            with pytest.raises(ValueError, match=re.escape(message)):
+                load_image_folder(tmp_path, **options)
 
 
 class TestImageFiles:

@@ -79,6 +79,65 @@ def test_items_are_fit_to_the_image_shape(kind, X):
     np.testing.assert_array_equal(fit[0, :, :, 0], np.asarray(expected))
 
 
+def test_an_item_keeps_its_dtype(X):
+    # Between two values of 8 bits, so that rounding would show.
+    values = ((X + 0.5) / 256).astype(np.float32)
+    images = ImageSequence(Pairs(values, chw))
+    assert images.take([2]).dtype == np.uint8
+    assert images.subset([4, 2]).item(1).dtype == np.float32
+    np.testing.assert_array_equal(images.item(2), values[2])
+    fit = ImageSequence(Pairs(values, chw), (8, 8, 3))
+    assert fit.item(2).dtype == np.float32
+    np.testing.assert_allclose(fit.item(2), fit.take([2])[0] / 255, rtol=1e-6)
+    for data in (X, Pairs(X, Image.fromarray), Pairs(X, chw)):
+        np.testing.assert_array_equal(ImageSequence(data).item(2), X[2])
+
+
+class Rows:
+    """A data set of dicts with columns, as those of Hugging Face are."""
+
+    def __init__(self, X, image="image", label="label", names=None):
+        self.X, self.image, self.label, self.n_read = X, image, label, 0
+        self.column_names = [image, label]
+        self.features = {label: type("Feature", (), {"names": names} if names else {})}
+        self.shape = (len(X), 2)
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, key):
+        if key == self.label:
+            return [int(label == "dog") for label in LABELS]
+        self.n_read += 1
+        return {
+            self.image: Image.fromarray(self.X[key]),
+            self.label: int(LABELS[key] == "dog"),
+        }
+
+
+def test_data_set_of_dicts(X):
+    rows = Rows(X, names=["cat", "dog"])
+    images = ImageSequence(rows)
+    assert images.form == "dataset"
+    assert images.classes == ["cat", "dog"]
+    np.testing.assert_array_equal(images.take([5, 0]), X[[5, 0]])
+    n_read = rows.n_read
+    assert images.labels().tolist() == [1, 0, 1, 1, 0, 0]
+    assert rows.n_read == n_read
+    assert ImageSequence(Rows(X)).classes is None
+    del rows.features
+    assert ImageSequence(rows).classes is None
+    with pytest.raises(TypeError, match=r"keys \['img', 'label'\].*row\['img'\]"):
+        ImageSequence(Rows(X, image="img"))
+    # A torch data set of dicts, whose labels are read with the items.
+    pairs = [
+        {"image": chw(image), "label": label}
+        for image, label in zip(X, LABELS, strict=True)
+    ]
+    dicts = Images(np.arange(6), lambda i: pairs[i])
+    assert ImageSequence(dicts).labels().tolist() == LABELS
+
+
 def test_grey_items(X):
     grey = X[:, :, :, 0]
     for kind in (Image.fromarray, torch.from_numpy, lambda image: image):
@@ -144,8 +203,10 @@ def test_listed_labels_need_no_reading(X, tmp_path):
     images = ImageSequence(dataset)
     (tmp_path / "malignant" / "5.png").unlink()
     assert images.labels().tolist() == [0, 0, 0, 1, 1, 1]
+    assert images.classes == ["benign", "malignant"]
     part = Subset(Subset(dataset, [4, 0, 1]), [2, 0])
     held = ImageSequence(part)
+    assert held.classes == ["benign", "malignant"]
     assert held.labels().tolist() == [0, 1]
     np.testing.assert_array_equal(held.take([0, 1]), X[[2, 3]])
 
@@ -219,7 +280,12 @@ BAD = {
     ),
     "integers": (lambda X: Pairs(X, lambda i: chw(i).int()), ValueError, "int32"),
     "text": (lambda X: Pairs(X, lambda i: "a.png"), TypeError, "begins with str"),
-    "dict": (lambda X: Images(X, lambda i: {"image": i}), TypeError, "dict"),
+    "dict": (
+        lambda X: Images(X, lambda i: {"fine": 1, "img": i}),
+        TypeError,
+        r"keys \['fine', 'img'\].*\[row\['img'\] for row in X\] as `X`, and "
+        r"\[row\['fine'\] for",
+    ),
     "channels first": (
         lambda X: Pairs(X, lambda image: image.transpose(2, 0, 1)),
         ValueError,

@@ -1,7 +1,9 @@
 """Every form in which images or their paths come."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -128,6 +130,52 @@ def test_separate_images_become_one_array(case, files):
     np.testing.assert_array_equal(images.array, X)
 
 
+class Column(Sequence):
+    """A column that is read on demand, as those of Hugging Face."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+
+def test_sequence_that_is_no_list(files):
+    paths, X = files
+    column = Column([Image.fromarray(image) for image in X])
+    np.testing.assert_array_equal(ImageSequence(column).array, X)
+    assert ImageSequence(Column(paths), SHAPE).form == "paths"
+
+
+def test_pil_images_of_any_mode(files):
+    X = files[1]
+    pictures = [Image.fromarray(image) for image in X]
+    palettes = [picture.quantize(16) for picture in pictures]
+    expected = [np.asarray(picture.convert("RGB")) for picture in palettes]
+    np.testing.assert_array_equal(ImageSequence(palettes).array, expected)
+    grey = [picture.convert("L") for picture in pictures]
+    assert ImageSequence(grey).sample_shape == (12, 10, 1)
+    mixed = ImageSequence([grey[0], *pictures[1:]])
+    np.testing.assert_array_equal(mixed.take([1]), X[1:2])
+    np.testing.assert_array_equal(mixed.take([0])[0, :, :, 2], np.asarray(grey[0]))
+    clear = [picture.convert("RGBA") for picture in pictures]
+    assert ImageSequence(clear).sample_shape == (12, 10, 4)
+    bits = [picture.convert("1") for picture in pictures]
+    assert set(np.unique(ImageSequence(bits).array)) == {0, 255}
+
+
+def test_pil_images_become_upright(files, save):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(save(files[1][0], "rotated.png", exif=exif))
+    rotated = ImageSequence([image]).take([0])
+    np.testing.assert_array_equal(rotated[0], np.rot90(files[1][0], -1))
+    assert image.size == (10, 12)
+
+
 def test_array_of_image_objects(files):
     X = np.empty(6, dtype=object)
     X[:] = list(files[1])
@@ -151,6 +199,15 @@ def test_map_of_a_file_is_not_loaded(rng, tmp_path):
 
 
 class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+class Endless:
+    """A stream as those of Hugging Face."""
+
+    column_names: ClassVar = ["image", "label"]
+
     def __iter__(self):
         return iter([])
 
@@ -188,10 +245,35 @@ BAD = {
         "loader.dataset",
     ),
     "stream": (lambda f: Stream(), TypeError, "map style.*Got Stream"),
+    "one image": (
+        lambda f: np.zeros((32, 24, 3)),
+        ValueError,
+        r"Got one image of shape \(32, 24, 3\)\. Pass X\[:1\] instead of X\[0\]",
+    ),
+    "one PIL image": (
+        lambda f: Image.new("L", (8, 8)),
+        TypeError,
+        r"a list, \[image\]",
+    ),
+    "pairs": (
+        lambda f: [(np.zeros((8, 8, 3)), "a"), (np.zeros((8, 8, 3)), "b")],
+        TypeError,
+        r"Got pairs\. .*\[label for image, label in X\] as `y`",
+    ),
     "only None": (lambda f: [None, None], ValueError, "Got none in 2 entries"),
     "set": (lambda f: {str(f[0])}, TypeError, r"Got set\. Pass list\(X\)"),
     "iterator": (lambda f: map(str, f), TypeError, r"Got map\. Pass list\(X\)"),
-    "dict": (lambda f: {"file": f}, TypeError, r"Got dict"),
+    "dict": (
+        lambda f: {"file": f},
+        TypeError,
+        r"Got dict with the keys \['file'\]\. Pass one of its values, .* X\['file'\]",
+    ),
+    "list of dicts": (
+        lambda f: [{"label": 0, "image": np.zeros((8, 8, 3))}],
+        TypeError,
+        r"\[row\['image'\] for row in X\] as `X`, and \[row\['label'\] for",
+    ),
+    "stream without length": (lambda f: Endless(), TypeError, "Got Endless"),
 }
 
 

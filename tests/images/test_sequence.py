@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from gansampler.images import ImageSequence, check_image_shape
 
@@ -72,7 +73,7 @@ def test_values_outside_are_clipped():
 
 
 BAD_INPUTS = {
-    "torch": (lambda: torch.zeros(2, 3, 8, 8), TypeError, r"permute\(0, 2, 3, 1\)"),
+    "torch": (lambda: torch.zeros(2, 8, 8, 8), ValueError, r"permute\(0, 2, 3, 1\)"),
     "five dimensions": (lambda: np.zeros((2, 8, 8, 8, 3)), ValueError, "5 dimensions"),
     "channels first": (lambda: np.zeros((2, 3, 32, 32)), ValueError, "channels first"),
     "too small": (lambda: np.zeros((2, 7, 32, 3)), ValueError, "at least 8 px"),
@@ -127,3 +128,16 @@ def test_arrays_know_their_rows(rng):
     assert images.subset([4, 1]).rows.tolist() == [4, 1]
     images.read_ahead([3])
     assert len(images) == 6
+
+
+def test_repr(files, rng):
+    paths, X = files
+    text = "ImageSequence of {} images, 12 x 10 x 3, uint8"
+    assert repr(ImageSequence(X)) == text.format(6)
+    sequence = ImageSequence(paths, (12, 10, 3))
+    assert repr(sequence) == text.format(6) + ", from files"
+    assert repr(sequence.subset([0, 1])) == text.format(2) + ", from files"
+    dataset = TensorDataset(torch.from_numpy(X).permute(0, 3, 1, 2))
+    assert repr(ImageSequence(dataset)) == text.format(6) + ", from a data set"
+    rows = ImageSequence(rng.normal(size=(5, 7)))
+    assert repr(rows) == "ImageSequence of 5 feature rows, 7, float64"

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import time
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -228,6 +229,8 @@ def test_table_shows_what_the_report_holds(case):
     [
         (([0, 1],), {}, "needs `y_pred` or `y_score`. Got neither"),
         (([0, 1], [0, 1]), {"threshold": 0.5}, "threshold=0.5 and `y_pred`"),
+        (([0, 1], [0.25, 1]), {}, "such as 0.25. Pass scores .* by name, y_score="),
+        ((["a", "b"], [0.5, 0.1]), {"pos_label": "b"}, "by name, y_score="),
         (([0, 0], [0, 1]), {}, "at least one positive case"),
         (([1, 1], [0, 1]), {}, "at least one negative case"),
         ((["b", "m"], ["b", "m"]), {}, "e.g. pos_label='m'"),
@@ -239,3 +242,53 @@ def test_table_shows_what_the_report_holds(case):
 def test_errors(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         clinical_report(*arguments, **options)
+
+
+class Tables(HTMLParser):
+    """Read the rows of all tables, and check that every tag is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.open = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_html():
+    report = clinical_report([0] * 6 + [1] * 4, y_score=np.arange(10) / 10)
+    tables = Tables()
+    html = report._repr_html_()
+    tables.feed(html)
+    assert tables.open == []
+    rows = {row[0]: row[1:] for row in tables.rows}
+    assert rows["is positive"] == ["4 (true positives)", "0 (false negatives)"]
+    assert rows["is negative"] == ["1 (false positives)", "5 (true negatives)"]
+    value, interval, meaning = rows["Specificity"]
+    assert (value, meaning) == (
+        "0.833",
+        "5 of the 6 negative cases are called negative.",
+    )
+    assert interval == "{:.3f} to {:.3f}".format(*report.specificity_interval)
+    assert rows["Brier score"][:2] == [f"{report.brier_score:.3f}", ""]
+    assert "10 cases, 4 of them positive (label <i>1</i>, 40.0%)" in html
+    assert "if its score is at least 0.5" in html
+
+
+def test_html_without_scores_is_escaped():
+    y = ["<b>", "<b>", "benign", "benign"]
+    html = clinical_report(y, y, pos_label="<b>")._repr_html_()
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
+    assert "ROC" not in html

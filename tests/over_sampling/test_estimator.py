@@ -10,6 +10,7 @@ import torch
 from imblearn.pipeline import make_pipeline
 from PIL import Image
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
@@ -34,6 +35,24 @@ ROWS = X[:, 0, 0].astype(np.float64)
 
 def tiny(**params):
     return CycleGAN(ngf=2, ndf=2, n_blocks=1, n_epochs=1, batch_size=4, **params)
+
+
+def test_diagram_names_the_images_and_not_their_values():
+    sampler = GANOverSampler(translator=Invert(), random_state=0).fit(X, Y)
+    diagram = sampler._repr_html_()
+    assert "8 x 8 x 3 images" in diagram
+    assert "x99" not in diagram
+    sampler.fit(ROWS, Y)
+    assert sampler.get_feature_names_out().tolist() == ["x0", "x1", "x2"]
+    with pytest.raises(NotFittedError):
+        GANOverSampler().get_feature_names_out()
+
+
+def test_strategy_is_shown_in_plain_python():
+    sampler = GANOverSampler(translator=Invert(), random_state=0).fit(X, Y)
+    assert repr(sampler.sampling_strategy_) == "{'b': 4}"
+    sampler.fit(X, np.repeat([0, 1], [8, 4]))
+    assert repr(sampler.sampling_strategy_) == "{1: 4}"
 
 
 FORMS = {
@@ -72,9 +91,9 @@ def test_each_pixel_is_looked_at_once(monkeypatch):
     from gansampler.images import _arrays
 
     n_rows = []
-    check = _arrays._check_values
+    check = _arrays.check_values
     monkeypatch.setattr(
-        _arrays, "_check_values", lambda X: n_rows.append(len(X)) or check(X)
+        _arrays, "check_values", lambda X: n_rows.append(len(X)) or check(X)
     )
     sampler = GANOverSampler(translator=Invert(), random_state=0)
     sampler.fit_resample(X / 255, Y)

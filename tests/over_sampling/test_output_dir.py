@@ -422,8 +422,9 @@ def test_a_second_process_waits_and_says_so(files, tmp_path, expected):
 
 
 def test_output_dir_and_form_must_go_together(files, tmp_path):
-    with pytest.raises(ValueError, match="from arrays come arrays. Got output_dir="):
-        sampler(tmp_path / "out").fit_resample(files.images, files.y)
+    of_rows = sampler(tmp_path / "out").set_params(image_shape=None)
+    with pytest.raises(ValueError, match="is for images. Got output_dir=.*feature row"):
+        of_rows.fit_resample(files.images[:, 0, :, 0], files.y)
     with pytest.raises(ValueError, match="Got output_dir=None. Pass output_dir="):
         sampler(None).fit_resample(files.paths, files.y)
     with pytest.raises(ValueError, match="'output_format' parameter of GANOverSampler"):

@@ -163,7 +163,7 @@ def test_only_the_synthetic_of_every_form(files, tmp_path):
     as_items, _ = over.fit_resample(Items())
     items = over.select_synthetic(as_items)
     assert len(items) == 5
-    assert {label for _, label in items} == {"b"}
+    assert {as_items.classes[label] for _, label in items} == {"b"}
     for number, kind in enumerate((list, np.array, pd.Series, pl.Series)):
         out = tmp_path / f"out-{number}"
         over = sampler(

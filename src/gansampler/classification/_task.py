@@ -256,8 +256,10 @@ class ClassificationTask(TrainingTask):
         """Return the parameters, hashes of the data, and the weights."""
         parts = [self.samples, *([self.validation] if self.validation else [])]
         weights = self.weights.per_sample
+        # A run with more epochs continues one with fewer.
+        params = {name: p for name, p in self.settings.items() if name != "n_epochs"}
         return {
-            "params": self.settings,
+            "params": params,
             "data": [part.fingerprint() for part in parts],
             "weights": None if weights is None else weights.tolist(),
         }

@@ -14,6 +14,7 @@ from gansampler._validation import (
     HasMethods,
     StrOptions,
     at_least,
+    explain_arguments,
     isolated_rng,
     restore_on_failure,
     spawn_seeds,
@@ -40,6 +41,7 @@ from gansampler.classification._task import ClassificationTask, choose_lr
 from gansampler.data import warn_near_duplicates
 
 
+@explain_arguments
 class TransferClassifier(BaseNetworkClassifier):
     """Classify images with a network that is pretrained or not.
 
@@ -74,9 +76,8 @@ class TransferClassifier(BaseNetworkClassifier):
         Exponent of the focal loss. 0 gives the cross-entropy.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss. ``"balanced"`` gives each class a weight
-        that is inversely proportional to the sum of its sample weights, which is its
-        number of samples by default. A class whose samples all have weight 0 gets
-        weight 0.
+        that is inversely proportional to its number of samples, or to the sum of their
+        weights. A class whose samples all have weight 0 gets weight 0.
     optimizer : {"adamw", "adam", "sgd", "adadelta"}, default="adamw"
         The optimiser; SGD with a momentum of 0.9.
     lr : float or "auto", default="auto"
@@ -89,8 +90,7 @@ class TransferClassifier(BaseNetworkClassifier):
     n_epochs : int, default=30
         Largest number of passes over the samples.
     batch_size : int, default=16
-        Samples per step. If one sample remains for the last batch, it joins the batch
-        before.
+        Samples per step. A single last sample joins the batch before.
     patience : int, default=None
         Number of epochs without a lower loss after which training ends. The network
         then gets the weights of its best epoch. The loss is the loss on
@@ -147,11 +147,11 @@ class TransferClassifier(BaseNetworkClassifier):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     network_ : ClassifierNetwork or Linear
-        The fitted network, on the CPU. It is one linear layer for feature rows.
+        The fitted network, on the CPU; a linear layer for feature rows.
     history_ : list of dict
         One record per epoch, with its number, time, learning rate and mean ``loss``.
-        With validation data, also ``val_loss``, with the class weights of the
-        training, and ``val_balanced_accuracy``.
+        With validation data, also ``val_loss``, with class weights, and
+        ``val_balanced_accuracy``.
     scaler_ : StandardScaler or None
         Standardises feature rows. None for images.
     sample_shape_ : tuple of int
@@ -159,8 +159,7 @@ class TransferClassifier(BaseNetworkClassifier):
     n_features_in_ : int
         Number of values in a sample: height * width * n_channels for images.
     feature_names_in_ : ndarray of str of shape (n_features,)
-        Column names of `X`. Defined only if `X` is a data frame of numbers whose
-        column names are all strings.
+        Column names of a data frame of numbers, if all are strings.
 
     See Also
     --------
@@ -307,7 +306,8 @@ class TransferClassifier(BaseNetworkClassifier):
             - (n_samples, n_features) without `image_shape`: feature rows;
             - n_samples paths of files with `image_shape`, as a list, an array, a
               Series or a column of a data frame;
-            - a map-style torch data set.
+            - a tensor of torch of one of these shapes, or with the channels first;
+            - a map-style data set of torch or of Hugging Face.
         y : array-like of shape (n_samples,), default=None
             Labels of two or more classes, of any type that scikit-learn accepts. None
             uses the labels of a torch data set.

@@ -51,7 +51,14 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
     is_synthetic : ndarray of bool of shape (n_samples,)
         Which images are synthetic.
     targets : list
-        Labels.
+        Labels. Labels that are text are given as integers, their positions in
+        `classes`, because a ``DataLoader`` cannot make a tensor of text.
+    classes : list of str or None
+        Names of the classes, ``classes[target]``: those of the data set `X` if it lists
+        them, as ``ImageFolder`` does, or else the labels that are text, sorted. None if
+        the labels are numbers without names.
+    class_to_idx : dict of str -> int or None
+        Position of each of `classes`.
     transform : callable or None
         The parameter `transform`.
 
@@ -67,10 +74,11 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
 
     Notes
     -----
-    An item is a pair of an image and its label. The image is a tensor of shape
-    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] if the images
-    are floating. The transforms of ``torchvision.transforms.v2`` accept such tensors.
-    With `transform`, the image is the result of `transform`.
+    An item is a pair of an image and its target. The image is a tensor of shape
+    (n_channels, height, width): uint8 in [0, 255], or float32 in [0, 1] if the original
+    images are floating, also those of a data set. The transforms of
+    ``torchvision.transforms.v2`` accept such tensors. With `transform`, the image is
+    the result of `transform`.
 
     Examples
     --------
@@ -92,6 +100,8 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
     >>> images, labels = next(iter(DataLoader(dataset, batch_size=4)))
     >>> images.shape, images.dtype
     (torch.Size([4, 3, 16, 16]), torch.uint8)
+    >>> [dataset.classes[target] for target in labels]
+    ['benign', 'benign', 'benign', 'benign']
     """
 
     def __init__(
@@ -120,7 +130,15 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
             image_shape = self._parts[0].image_shape
             self._parts.append(as_sequence(synthetic))
         n_images = sum(len(part) for part in self._parts)
-        self.targets = y.tolist() if hasattr(y, "tolist") else list(y)  # type: ignore[arg-type]
+        labels: Any = y
+        if labels is None:
+            raise ValueError(
+                "`y` must have the label of each image. Got None. Pass `y_resampled`, "
+                "the second result of the sampler."
+            )
+        self.targets: list[Any] = (
+            labels.tolist() if hasattr(labels, "tolist") else list(labels)
+        )
         self.parent = np.asarray(sample_indices, dtype=np.intp)
         if synthetic is not None:
             is_synthetic = np.arange(n_images) >= len(self._parts[0])
@@ -147,6 +165,37 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
                 "without `image_shape`. Pass image_shape=(height, width, n_channels)."
             )
         self.transform = transform
+        originals = self._parts[0]
+        is_dataset = originals.form == "dataset"
+        dtype = originals.item(0).dtype if is_dataset else originals.dtype
+        self._is_floating = dtype != np.uint8
+        self.classes = self._find_classes()
+        self.class_to_idx = None
+        if self.classes is not None:
+            self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
+            if _is_text(self.targets):
+                self.targets = [self.class_to_idx[label] for label in self.targets]
+
+    def _find_classes(self) -> list[str] | None:
+        originals = self._parts[0]
+        known = originals.classes
+        if _is_text(self.targets):
+            names = sorted({str(label) for label in self.targets})
+            return known if known is not None and set(names) <= set(known) else names
+        # The user may have passed other labels than those of the data set.
+        is_listed = known is not None and np.array_equal(
+            originals.labels(), self.targets[: len(originals)]
+        )
+        return known if is_listed else None
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self._parts[0].sample_shape))
+        dtype = "float32" if self._is_floating else "uint8"
+        n_synthetic = int(self.is_synthetic.sum())
+        return (
+            f"OverSampledDataset of {len(self)} images, {n_synthetic} of them "
+            f"synthetic, {shape}, {dtype}"
+        )
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -158,10 +207,15 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
         if row >= len(part):
             position -= len(part)
             part = self._parts[1]
-        image = part.take([position])[0].transpose(2, 0, 1)
+        image = part.item(position).transpose(2, 0, 1)
         tensor = torch.from_numpy(np.ascontiguousarray(image))
-        if tensor.is_floating_point():
-            tensor = tensor.float()
+        if self._is_floating:
+            is_uint8 = tensor.dtype == torch.uint8
+            tensor = tensor.float() / 255 if is_uint8 else tensor.float()
         if self.transform is not None:
             tensor = self.transform(tensor)
         return tensor, self.targets[row]
+
+
+def _is_text(labels: list[Any]) -> bool:
+    return bool(labels) and all(isinstance(label, str) for label in labels)

@@ -33,7 +33,8 @@ def check_image_size(image_size: object) -> tuple[int, int] | None:
         raise ValueError(
             "`image_size` must be a positive int, a pair (height, width) of them, or "
             f"None to keep the size of the files. Got {image_size!r}. Pass "
-            "image_size=256 for images of 256 x 256 pixels."
+            "image_size=256 or (256, 256) for images of 256 x 256 pixels; they have 3 "
+            "channels."
         )
     return int(sides[0]), int(sides[1])
 

@@ -12,7 +12,7 @@ from gansampler.datasets._files import check_image_size, read_images
 def load_image_folder(
     root: str | os.PathLike[str],
     *,
-    image_size: int | tuple[int, int] | None,
+    image_size: int | tuple[int, int] | None = None,
     as_paths: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Load images from ``root/<class>/*``; the names of the folders are the labels.
@@ -23,7 +23,7 @@ def load_image_folder(
         Folder with one sub-folder per class. Each sub-folder contains images in any
         format that Pillow reads, recognised by the file extension in lower or upper
         case. Hidden files and folders, other files and deeper folders are ignored.
-    image_size : int, tuple (height, width) or None
+    image_size : int or tuple (height, width), default=None
         Size in pixels that the images are resized to (bicubic, antialiased; the
         aspect ratio is not kept). None keeps the size of the files, which must then
         be the same for all.
@@ -46,7 +46,8 @@ def load_image_folder(
     OSError
         If image files are damaged.
     ValueError
-        If `root` has no sub-folder, or one without images; if `image_size` is
+        If `root` has no sub-folder, or one without images; if the sub-folders have
+        the class folders in them, as in ``root/train/<class>``; if `image_size` is
         invalid; or if sizes differ with ``image_size=None``.
 
     Warns
@@ -83,15 +84,27 @@ def load_image_folder(
             f"`root` must be a folder with one sub-folder per class. Got {root}, which "
             f"{'is a file' if root.exists() else 'does not exist'}."
         )
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not _is_hidden(p))
+    folders = _folders_in(root)
     if not folders:
         raise ValueError(
-            f"`root` must have one sub-folder per class. {root} has none. Move the "
-            f"images of each class into a folder, for example {root / 'benign'}."
+            f"`root` must have one sub-folder per class. {root} has none. Pass the "
+            "folder that contains the folders of the classes. If it has images of all "
+            "classes, move those of each class into a folder, for example "
+            f"{root / 'benign'}."
         )
     extensions = _image_extensions()
     files = {folder: _image_files(folder, extensions) for folder in folders}
     empty = [folder.name for folder in folders if not files[folder]]
+    nested = [folder for folder in folders if _has_class_folders(folder, extensions)]
+    if empty and nested:
+        names = ", ".join(repr(folder.name) for folder in nested)
+        # Synthetic images are for training.
+        first = min(nested, key=lambda folder: "train" not in folder.name.lower())
+        raise ValueError(
+            f"`root` must have one sub-folder per class, with images in it. In {root}, "
+            f"the class folders are one level deeper, in {names}. Pass "
+            f"{str(first)!r}, for example."
+        )
     if empty:
         raise ValueError(
             f"Every class folder must contain at least one image. In {root} there is "
@@ -116,6 +129,16 @@ def _image_files(folder: Path, extensions: set[str]) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in extensions and not _is_hidden(path) and path.is_file()
     )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not _is_hidden(p))
+
+
+def _has_class_folders(folder: Path, extensions: set[str]) -> bool:
+    """Whether a folder has no images, but folders with images."""
+    is_split = any(_image_files(part, extensions) for part in _folders_in(folder))
+    return is_split and not _image_files(folder, extensions)
 
 
 def _is_hidden(path: Path) -> bool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from sklearn.utils import check_array
 
+from gansampler._validation import suggest_image_shape
 from gansampler.images._batches import chunks, content_hash
 
 MIN_SIDE = 8
@@ -31,18 +32,24 @@ class ArrayReader:
     shape : tuple of int
         (height, width, n_channels), or (n_features,).
     row_shape : tuple of int
-        Shape of a row of `X`.
+        Shape of a row of `X`, with the channels last.
+    channels_first : bool
+        Whether `X` is a tensor with the channels first.
     """
 
     paths = None
+    classes = None
 
     def __init__(self, X: npt.ArrayLike, image_shape: object) -> None:
+        self.channels_first = False
+        if isinstance(X, torch.Tensor):
+            X, self.channels_first = view_tensor(X, image_shape)
         are_rows = image_shape is None and getattr(X, "ndim", 2) == 2
         array = _as_numeric_array(X, are_rows=are_rows)
         self.row_shape = self.shape = array.shape[1:]
         if array.ndim > 2 or image_shape is not None:
             self.shape = _resolve_shape(array, image_shape)
-            _check_values(array)
+            check_values(array)
         self.array = array.reshape(len(array), *self.shape)
         self.dtype = array.dtype
         self.rows = np.arange(len(array))
@@ -50,7 +57,12 @@ class ArrayReader:
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Return a copy of the samples at some positions."""
-        return self.array[positions]
+        # The results of networks depend on the order of the values in memory.
+        return np.ascontiguousarray(self.array[positions])
+
+    def item(self, position: int) -> np.ndarray:
+        """Return a copy of one sample."""
+        return self.array[position].copy()
 
     def read_ahead(self, positions: np.ndarray) -> None:
         """Do nothing: arrays need no preparation."""
@@ -94,8 +106,7 @@ def check_image_shape(image_shape: object) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ValueError(
             "`image_shape` must be (height, width, n_channels). "
-            f"Got {image_shape!r}. Pass image_shape=(224, 224, 3) for RGB images or "
-            "(224, 224, 1) for grey images."
+            f"Got {image_shape!r}. {suggest_image_shape(image_shape)}"
         )
     height, width, n_channels = shape
     if looks_channels_first(shape):
@@ -120,20 +131,61 @@ def looks_channels_first(shape: tuple[int, ...]) -> bool:
 
 def as_uint8(image: np.ndarray) -> np.ndarray:
     """Return one image, uint8 or floating in [0, 1], as uint8."""
-    _check_values(image[None])
     if image.dtype == np.uint8:
         return image
     return np.rint(image.astype(np.float64) * 255).astype(np.uint8)
 
 
+def view_tensor(X: torch.Tensor, image_shape: object) -> tuple[np.ndarray, bool]:
+    """Return a tensor as an array with the channels last, and whether they were first.
+
+    Parameters
+    ----------
+    X : Tensor
+        Images or feature rows. They are copied only from another device and from
+        bfloat16, which NumPy does not have.
+    image_shape : tuple of (height, width, n_channels) or None
+        Decides if both layouts are possible.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be told which dimension has the channels.
+    """
+    X = X.detach().cpu()
+    X = X.float() if X.dtype == torch.bfloat16 else X
+    if X.ndim != 4:
+        return X.numpy(), False
+    shape = tuple(X.shape[1:])
+    first = (*shape[1:], shape[0])
+    if image_shape is None:
+        # No image is less than 8 px high or wide.
+        are_possible = min(shape[:2]) >= MIN_SIDE, min(first[:2]) >= MIN_SIDE
+    else:
+        wanted = check_image_shape(image_shape)
+        are_possible = shape == wanted, first == wanted
+    if are_possible == (False, False) and image_shape is not None:
+        raise ValueError(
+            "`image_shape` must be the (height, width, n_channels) of the images. Got "
+            f"{image_shape} for a tensor of shape {tuple(X.shape)}. Leave it out, or "
+            "resize the images."
+        )
+    if are_possible[0] == are_possible[1]:
+        raise ValueError(
+            "A tensor of images must have the shape (n_samples, height, width, "
+            "n_channels) or (n_samples, n_channels, height, width), with a height and "
+            f"a width of at least {MIN_SIDE}. Got {tuple(X.shape)}, which does not "
+            "tell where the channels are. Pass image_shape=(height, width, n_channels) "
+            "with the tensor, or an array with the channels last: "
+            "X.permute(0, 2, 3, 1).numpy() if they are first, X.numpy() if they are "
+            "last."
+        )
+    channels_first = are_possible[1]
+    return (X.permute(0, 2, 3, 1) if channels_first else X).numpy(), channels_first
+
+
 def _as_numeric_array(X: npt.ArrayLike, *, are_rows: bool) -> np.ndarray:
     """Return X as a numeric array, uncopied if possible; refuse NaN in feature rows."""
-    if isinstance(X, torch.Tensor):
-        raise TypeError(
-            "Images must be NumPy arrays with the channels last. Got a torch tensor "
-            f"of shape {tuple(X.shape)}. Pass X.permute(0, 2, 3, 1).cpu().numpy() for "
-            "NCHW images, X.cpu().numpy() for feature rows."
-        )
     ndim = np.ndim(X) if hasattr(X, "shape") else 0
     if ndim > 4:
         raise ValueError(
@@ -159,6 +211,12 @@ def _resolve_shape(X: np.ndarray, image_shape: object) -> tuple[int, int, int]:
                 f"{np.prod(shape)}. Correct `image_shape`, or pass unflattened images."
             )
         return shape
+    if X.ndim == 3 and X.shape[2] in (1, 3, 4):
+        raise ValueError(
+            "`X` must hold several images, (n_samples, height, width, n_channels). Got "
+            f"one image of shape {X.shape}. Pass X[:1] instead of X[0], or "
+            "image[None]."
+        )
     shape_of_array = (*X.shape[1:], 1)[:3]
     if X.ndim == 4 and looks_channels_first(shape_of_array):
         raise ValueError(
@@ -176,7 +234,7 @@ def _resolve_shape(X: np.ndarray, image_shape: object) -> tuple[int, int, int]:
     return shape
 
 
-def _check_values(X: np.ndarray) -> None:
+def check_values(X: np.ndarray) -> None:
     """Check that images are uint8, or floating in [0, 1]."""
     if X.dtype == np.uint8:
         return

@@ -1,23 +1,27 @@
-"""Images in a map-style torch data set."""
+"""Images in a map-style data set, of torch or of Hugging Face."""
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from gansampler.images._arrays import (
     as_uint8,
     check_image_shape,
+    check_values,
     looks_channels_first,
 )
 from gansampler.images._batches import chunks, content_hash
 from gansampler.images._decode import CHANNEL_MODES, to_array, warn_if_dark
+from gansampler.images._forms import name_lists
 from gansampler.images._lazy import LazyReader
+
+IMAGE, LABEL = "image", "label"
 
 
 class DatasetReader(LazyReader):
@@ -28,7 +32,8 @@ class DatasetReader(LazyReader):
     Parameters
     ----------
     dataset : Dataset
-        Map-style data set. Its items are pairs (image, label), or images.
+        Map-style data set. Its items are pairs (image, label), images, or dicts with
+        an image and perhaps a label.
     image_shape : tuple of (height, width, n_channels) or None
         Shape that the images are brought to; None: the shape of the first item.
     resize : {"crop", "stretch", "pad"}
@@ -38,7 +43,7 @@ class DatasetReader(LazyReader):
     """
 
     def __init__(
-        self, dataset: Dataset, image_shape: object, resize: str, *, cache: bool
+        self, dataset: Any, image_shape: object, resize: str, *, cache: bool
     ) -> None:
         if not hasattr(dataset, "__len__"):
             raise TypeError(
@@ -53,6 +58,7 @@ class DatasetReader(LazyReader):
             )
         self.dataset, self.resize = dataset, resize
         self._labels: dict[int, Any] = {}
+        self.classes = _listed_classes(dataset)
         if image_shape is None:
             image = _image_of(dataset[0], 0)
             image_shape = _shape_of(image)
@@ -63,26 +69,37 @@ class DatasetReader(LazyReader):
 
     def read(self, position: int) -> np.ndarray:
         """Return an image as uint8 of shape (height, width, n_channels)."""
+        return np.ascontiguousarray(as_uint8(self.item(position)))
+
+    def item(self, position: int) -> np.ndarray:
+        """Return an image of the shape of this reader, in the dtype of the item."""
         try:
             item = self.dataset[position]
         except Exception as error:
             error.add_note(f"It was raised by item {position} of the torch data set.")
             raise
-        if isinstance(item, (tuple, list)) and len(item) > 1:
+        if isinstance(item, Mapping) and LABEL in item:
+            self._labels[position] = item[LABEL]
+        elif isinstance(item, (tuple, list)) and len(item) > 1:
             self._labels[position] = item[1]
         image = _image_of(item, position)
-        if not isinstance(image, Image.Image) and image.shape != self.shape:
-            if {image.shape[2], self.shape[2]} - CHANNEL_MODES.keys():
-                raise ValueError(
-                    "Items of a data set must be of one shape, unless they have 1, 3 "
-                    f"or 4 channels. Item {position} is of {image.shape}, not of "
-                    f"{self.shape}. Bring them to one shape in its transform."
-                )
-            image = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
         if isinstance(image, Image.Image):
             # `to_array` changes the image, which belongs to the data set.
             return to_array(image.copy(), self.shape, self.resize)
-        return image
+        if image.shape == self.shape:
+            return image
+        if {image.shape[2], self.shape[2]} - CHANNEL_MODES.keys():
+            raise ValueError(
+                "Items of a data set must be of one shape, unless they have 1, 3 "
+                f"or 4 channels. Item {position} is of {image.shape}, not of "
+                f"{self.shape}. Bring them to one shape in its transform."
+            )
+        pixels = as_uint8(image)
+        picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+        resized = to_array(picture, self.shape, self.resize)
+        if image.dtype == np.uint8:
+            return resized
+        return (resized / 255).astype(image.dtype)
 
     def labels(self, positions: np.ndarray) -> np.ndarray:
         """Return the labels that the data set lists, or else those of its items."""
@@ -107,15 +124,31 @@ class DatasetReader(LazyReader):
 
 
 def _listed_labels(dataset: Any) -> list[Any] | None:
-    """Return the attribute `targets` of a data set, which may be inside a `Subset`."""
+    """Return the labels that a data set, or the data set of a `Subset`, lists."""
     if isinstance(dataset, Subset):
         labels = _listed_labels(dataset.dataset)
         return None if labels is None else [labels[i] for i in dataset.indices]
+    if LABEL in (getattr(dataset, "column_names", None) or ()):
+        return [_to_python(label) for label in dataset[LABEL]]
     targets = getattr(dataset, "targets", None)
     if targets is None or getattr(dataset, "target_transform", None) is not None:
         return None
     labels = [_to_python(label) for label in targets]
     return labels if len(labels) == len(dataset) else None
+
+
+def _listed_classes(dataset: Any) -> list[str] | None:
+    """Return the names of the classes of a data set that lists its labels too."""
+    if isinstance(dataset, Subset):
+        return _listed_classes(dataset.dataset)
+    if LABEL in (getattr(dataset, "column_names", None) or ()):
+        # ClassLabel of Hugging Face.
+        features = getattr(dataset, "features", {})
+        names = getattr(features.get(LABEL), "names", None)
+    else:
+        names = getattr(dataset, "classes", None)
+        names = None if _listed_labels(dataset) is None else names
+    return None if names is None else [str(name) for name in names]
 
 
 def _to_python(label: Any) -> Any:
@@ -124,8 +157,17 @@ def _to_python(label: Any) -> Any:
 
 
 def _image_of(item: Any, position: int) -> Any:
-    """Return the image of an item as a PIL image, or as uint8 of shape (h, w, c)."""
-    image = item[0] if isinstance(item, (tuple, list)) and item else item
+    """Return the image of an item as a PIL image, or as an array of shape (h, w, c)."""
+    if isinstance(item, Mapping):
+        if IMAGE not in item:
+            raise TypeError(
+                f"Items of a data set that are dicts must have the keys {IMAGE!r} and "
+                f"{LABEL!r}. Item {position} has the keys {list(item)}. Rename the "
+                f"columns, or pass two lists: {name_lists(item)}."
+            )
+        image = item[IMAGE]
+    else:
+        image = item[0] if isinstance(item, (tuple, list)) and item else item
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, torch.Tensor):
@@ -154,7 +196,8 @@ def _image_of(item: Any, position: int) -> Any:
             f"{position} is of shape {image.shape}. Return single images."
         )
     try:
-        return np.ascontiguousarray(as_uint8(image))
+        check_values(image[None])
+        return image
     except ValueError as error:
         error.add_note(
             f"This is item {position} of the torch data set. Remove Normalize from "

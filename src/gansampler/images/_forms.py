@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+from torch import Tensor, as_tensor, stack
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from gansampler._validation import is_missing, nearest_name
+from gansampler.images._decode import GREY_MODES, to_array
 
 FormName = Literal["array", "paths", "frame", "dataset"]
 TEXT_KINDS = "OUST"
+# Attributes of arrays, tables and their columns, which have items but are no data sets.
+OF_ARRAYS = ("__array__", "__dataframe__", "dtype", "dtypes", "columns", "to_list")
 
 
 class Form(NamedTuple):
@@ -64,7 +69,7 @@ def find_form(X: Any, path_column: object = None) -> Form:
             f"Got {kind}, whose items have no index. Pass the data set of a loader "
             "(loader.dataset), or write the items to files and pass their paths."
         )
-    if isinstance(X, Dataset):
+    if isinstance(X, Dataset) or _is_map_style(X):
         return Form("dataset", X)
     if X is None:
         raise ValueError(
@@ -75,10 +80,22 @@ def find_form(X: Any, path_column: object = None) -> Form:
         raise TypeError(
             f"`X` must hold one path for each image. Got one path, {os.fsdecode(X)!r}. "
             "Pass a list; gansampler.datasets.load_image_folder(folder, "
-            "image_size=None, as_paths=True) makes it from a folder."
+            "as_paths=True) makes it from a folder."
+        )
+    if isinstance(X, Image.Image):
+        raise TypeError(
+            "`X` must hold several images. Got one PIL image. Pass a list, [image]."
         )
     # Some sparse matrices are mappings. They get the message of scikit-learn.
-    if isinstance(X, (Iterator, Mapping, Set)) and not hasattr(X, "shape"):
+    if isinstance(X, Mapping) and not hasattr(X, "dtype") and len(X):
+        key = next(iter(X))
+        raise TypeError(
+            "`X` must be an array, a list, a Series, a data frame or a data set. Got "
+            f"{type(X).__name__} with the keys {list(X)[:10]}. Pass one of its values, "
+            f"such as X[{key!r}], and the labels as `y`."
+        )
+    has_no_length = isinstance(X, Iterable) and not hasattr(X, "__len__")
+    if (has_no_length or isinstance(X, (Mapping, Set))) and not hasattr(X, "dtype"):
         raise TypeError(
             "`X` must be an array, a list, a Series, a data frame or a torch data set. "
             f"Got {type(X).__name__}. Pass list(X), in the order of the labels."
@@ -96,10 +113,19 @@ def find_form(X: Any, path_column: object = None) -> Form:
     first = next((entry for entry in entries if not is_missing(entry)), None)
     if _is_path(first):
         return Form("paths", _checked_paths(entries))
-    if isinstance(first, Image.Image) or (
-        isinstance(first, np.ndarray) and first.ndim > 1
-    ):
+    if _is_picture(first):
         return Form("array", entries, is_separate=True)
+    if isinstance(first, (list, tuple)) and len(first) == 2 and _is_picture(first[0]):
+        raise TypeError(
+            "`X` must hold images without their labels. Got pairs. Pass two lists: "
+            "[image for image, label in X] as `X`, and [label for image, label in X] "
+            "as `y`."
+        )
+    if isinstance(first, Mapping):
+        raise TypeError(
+            "`X` must hold images, their paths or feature rows. Got dicts with the "
+            f"keys {list(first)}. Pass two lists: {name_lists(first)}."
+        )
     if not hasattr(first, "__array__") and not isinstance(first, (Number, Sequence)):
         raise TypeError(
             "`X` must hold images, their paths or feature rows. Got an entry of type "
@@ -108,6 +134,21 @@ def find_form(X: Any, path_column: object = None) -> Form:
     if isinstance(first, Sequence) and isinstance(X, (list, tuple)):
         _check_lengths(entries)
     return Form("array", X)
+
+
+def name_lists(row: Mapping[Any, Any]) -> str:
+    """Return how to make lists of images and of labels from rows that are dicts."""
+    image = next((key for key in row if _is_picture(row[key])), "image")
+    label = "label" if "label" in row else next((k for k in row if k != image), "label")
+    lists = [f"[row[{key!r}] for row in X]" for key in (image, label)]
+    return f"{lists[0]} as `X`, and {lists[1]} as `y`"
+
+
+def _is_map_style(X: Any) -> bool:
+    """Whether an object has items by number, as the data sets of Hugging Face have."""
+    has_items = hasattr(X, "__len__") and hasattr(X, "__getitem__")
+    is_other = isinstance(X, (Sequence, Mapping, Set, bytes, os.PathLike))
+    return has_items and not is_other and not any(hasattr(X, a) for a in OF_ARRAYS)
 
 
 def _check_lengths(rows: list[Any]) -> None:
@@ -125,9 +166,15 @@ def _is_path(entry: object) -> bool:
     return isinstance(entry, (str, bytes, os.PathLike))
 
 
+def _is_picture(entry: object) -> bool:
+    if isinstance(entry, (np.ndarray, Tensor)):
+        return entry.ndim > 1
+    return isinstance(entry, Image.Image)
+
+
 def _entries(X: Any) -> list[Any] | None:
     """Return the entries of a list, a Series or a column; None for other inputs."""
-    if isinstance(X, (list, tuple)):
+    if isinstance(X, Sequence) and not isinstance(X, memoryview):
         return list(X)
     kind = getattr(getattr(X, "dtype", None), "kind", "O")
     if kind not in TEXT_KINDS:
@@ -184,18 +231,19 @@ def _checked_paths(entries: list[Any]) -> list[Any]:
     return entries
 
 
-def stack_images(entries: list[Any]) -> np.ndarray:
+def stack_images(entries: list[Any]) -> np.ndarray | Tensor:
     """Stack separate images of one shape into one array.
 
     Parameters
     ----------
-    entries : list of ndarray or Image
-        Images of one shape.
+    entries : list of ndarray, Image or Tensor
+        Images of one shape. PIL images become upright and 8 bits deep, and all get 1
+        channel if all are grey, 4 if all are RGBA, and 3 otherwise.
 
     Returns
     -------
-    X : ndarray of shape (n_samples, ...)
-        The images in order.
+    X : ndarray or Tensor of shape (n_samples, ...)
+        The images in order; a tensor if the first image is one.
 
     Raises
     ------
@@ -216,12 +264,34 @@ def stack_images(entries: list[Any]) -> np.ndarray:
                 f"{row} is of type {type(entry).__name__}, others are images. Load "
                 "the file, or write the images to files."
             )
-    images = [np.asarray(entry) for entry in entries]
+    is_tensor = isinstance(entries[0], Tensor)
+    modes = {entry.mode for entry in entries if isinstance(entry, Image.Image)}
+    n_channels = 1 if modes <= set(GREY_MODES) else 4 if modes == {"RGBA"} else 3
+    images: list[Any] = [
+        _pixels(entry, n_channels)
+        if isinstance(entry, Image.Image)
+        else (as_tensor if is_tensor else np.asarray)(entry)
+        for entry in entries
+    ]
     for row, image in enumerate(images):
         if image.shape != images[0].shape:
             raise ValueError(
                 "Images in a list must be of one shape. Row 0 is of shape "
-                f"{images[0].shape}, row {row} of {image.shape}. Resize them; or pass "
-                "paths, whose images are resized to `image_shape`."
+                f"{tuple(images[0].shape)}, row {row} of {tuple(image.shape)}. Resize "
+                "them; or pass paths, whose images are resized to `image_shape`."
             )
-    return np.stack(images)
+    return stack(images) if is_tensor else np.stack(images)
+
+
+def _pixels(picture: Image.Image, n_channels: int) -> np.ndarray:
+    """Return a PIL image as an upright array; without channels if it is grey."""
+    if picture.mode in ("F", "I"):
+        # Of an unknown range. Floating values in [0, 1] are accepted later.
+        return np.asarray(picture)
+    # The picture belongs to the user.
+    upright = picture.copy()
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(upright, in_place=True)
+    shape = upright.height, upright.width, n_channels
+    array = to_array(upright, shape, "stretch")
+    return array[:, :, 0] if n_channels == 1 else array

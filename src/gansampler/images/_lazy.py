@@ -104,6 +104,8 @@ class LazyReader(ABC):
 
     dtype = np.dtype(np.uint8)
     paths: np.ndarray | None = None
+    classes: list[str] | None = None
+    channels_first = False
 
     def __init__(
         self,
@@ -166,6 +168,10 @@ class LazyReader(ABC):
             self._fill(self._cache, missing, missing)
             self._is_read[missing] = True
         return self._cache[positions]
+
+    def item(self, position: int) -> np.ndarray:
+        """Return a copy of one image."""
+        return self.take(np.array([position]))[0]
 
     def read_ahead(self, positions: np.ndarray) -> None:
         """Start to read the first of some images in the background."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,54 +14,10 @@ from gansampler.images._datasets import DatasetReader
 from gansampler.images._decode import RESIZE
 from gansampler.images._files import FileReader
 from gansampler.images._forms import find_form, stack_images
-from gansampler.images._lazy import UnreadableImage
+from gansampler.images._reader import Reader
 
 ON_ERROR = ("raise", "skip")
 PARTS_AHEAD = 5
-
-
-class Reader(Protocol):
-    """Samples by position: what an :class:`ImageSequence` reads from.
-
-    The readers of arrays, files and data sets differ in where the samples come from,
-    and in nothing else.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(height, width, n_channels), or (n_features,)."""
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Shape of a row of the user's input."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Dtype of the samples."""
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Rows of the user's input at all positions."""
-
-    @property
-    def paths(self) -> np.ndarray | None:
-        """Paths at all positions; None if the samples are not files."""
-
-    @property
-    def skipped(self) -> list[UnreadableImage]:
-        """Rows of the user's input that were left out."""
-
-    def take(self, positions: np.ndarray) -> np.ndarray:
-        """Return a copy of the samples at some positions."""
-
-    def read_ahead(self, positions: np.ndarray) -> None:
-        """Prepare samples that will be requested next."""
-
-    def readable_positions(self) -> np.ndarray:
-        """Read every sample; return the positions of those that can be read."""
-
-    def fingerprint(self, positions: np.ndarray) -> str:
-        """Return a hash of the samples at some positions."""
 
 
 class ImageSequence:
@@ -75,6 +31,9 @@ class ImageSequence:
         - ndarray of shape (n_samples, height, width, n_channels): images, uint8 in
           [0, 255] or floating in [0, 1]; a :class:`numpy.memmap` stays on the disk;
         - ndarray of shape (n_samples, height, width): grey images of the same dtypes;
+        - tensor of torch of shape (n_samples, height, width, n_channels) or (n_samples,
+          n_channels, height, width): images of the same dtypes, or a tensor in one of
+          the other shapes of arrays;
         - array of shape (n_samples, height * width * n_channels) with `image_shape`:
           flattened images of the same dtypes;
         - array of shape (n_samples, n_features) without `image_shape`: feature rows of
@@ -82,15 +41,18 @@ class ImageSequence:
         - list, array or Series of n_samples paths (str or path-like), with
           `image_shape`;
         - data frame of pandas or polars with a column of paths, with `image_shape`;
-        - map-style :class:`torch.utils.data.Dataset` of n_samples pairs (image,
-          label). Images are PIL images, tensors with the channels first or arrays
-          with the channels last, uint8 or floating in [0, 1]. An item must be the
-          same at each access, so that random augmentation is not possible.
+        - map-style data set of torch or of Hugging Face, or another object with
+          ``__len__`` and ``__getitem__``. Its items are pairs (image, label) or dicts
+          with the keys ``"image"`` and ``"label"``. Images are PIL images, tensors
+          with the channels first or arrays with the channels last, uint8 or floating
+          in [0, 1]. An item must be the same at each access, so that random
+          augmentation is not possible.
 
     image_shape : tuple of (height, width, n_channels), default=None
         Shape of each image. Required for flattened images and for files, which are
         resized to it. 1 channel is grey, 3 are RGB, 4 are RGB and alpha. For a data
-        set, None means the shape of the first item.
+        set, None means the shape of the first item. For a tensor, it tells the channels
+        from the height and the width if the shape of the tensor does not.
     path_column : str, default=None
         Column of a data frame that holds the paths. Not needed if the data frame has
         one column only. Ignored for other forms.
@@ -120,6 +82,10 @@ class ImageSequence:
         data sets.
     path_column : str or None
         Column of the paths.
+    channels_first : bool
+        Whether `X` is a tensor with the channels first. All results have them last.
+    classes : list of str or None
+        Names of the classes, by label, if `X` is a data set that lists them.
     skipped : list of tuple (row, path, reason)
         Rows that were left out; path is None for data sets.
 
@@ -190,6 +156,7 @@ class ImageSequence:
             reader = FileReader(form.data, image_shape, resize, on_error, cache=cache)
         self.form, self.path_column = form.name, form.path_column
         self.dtype = reader.dtype
+        self.channels_first, self.classes = reader.channels_first, reader.classes
         self.image_shape = reader.shape if len(reader.shape) == 3 else None
         self._reader = reader
         # Positions in the reader.
@@ -202,6 +169,16 @@ class ImageSequence:
 
     def __len__(self) -> int:
         return len(self._positions)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.sample_shape))
+        if not self.is_image:
+            return f"ImageSequence of {len(self)} feature rows, {shape}, {self.dtype}"
+        origin = {"array": "", "dataset": ", from a data set"}
+        return (
+            f"ImageSequence of {len(self)} images, {shape}, {self.dtype}"
+            f"{origin.get(self.form, ', from files')}"
+        )
 
     @property
     def array(self) -> np.ndarray:
@@ -263,6 +240,24 @@ class ImageSequence:
         """Return a copy of some rows: NHWC images or feature rows of the same dtype."""
         return self._reader.take(self._resolve(rows))
 
+    def item(self, row: int) -> np.ndarray:
+        """Return a copy of one image as `X` has it.
+
+        It differs from :meth:`take` only for a data set of floating images, which
+        :meth:`take` rounds to 8 bits.
+
+        Parameters
+        ----------
+        row : int
+            Row of this sequence.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, n_channels)
+            uint8 in [0, 255], or floating in [0, 1].
+        """
+        return self._reader.item(int(self._positions[row]))
+
     def read_ahead(self, rows: npt.ArrayLike) -> None:
         """Start to decode rows that :meth:`take` will be asked for next.
 
@@ -293,10 +288,11 @@ class ImageSequence:
             yield rows
 
     def labels(self) -> np.ndarray:
-        """Return the labels that a torch data set has in its items.
+        """Return the labels that a data set has in its items.
 
         They are taken from the attribute ``targets`` of the data set if it has one,
-        as the data sets of torchvision do. Otherwise every item is read.
+        as the data sets of torchvision do, or from the column ``"label"`` of a data set
+        of Hugging Face. Otherwise every item is read.
 
         Returns
         -------
@@ -368,7 +364,8 @@ class ImageSequence:
         Returns
         -------
         rows : ndarray of shape (n_rows, ...)
-            Rows like those of `X`; NHWC images if `X` holds paths or is a data set.
+            Rows like those of `X`; NHWC images if `X` holds paths or is a data set or a
+            tensor with the channels first.
         """
         batch = batch.detach().cpu()
         if self.is_image:

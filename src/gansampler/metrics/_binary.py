@@ -17,6 +17,12 @@ def check_binary(
     """Return which true and predicted labels are positive, and the positive label."""
     given = [column_or_1d(y) for y in (y_true, y_pred) if y is not None]
     check_consistent_length(*given)
+    if y_pred is not None and _are_scores(given[0], given[1]):
+        raise ValueError(
+            "`y_pred` must have labels. Got numbers that are no labels of `y_true`, "
+            f"such as {given[1][~np.isin(given[1], given[0])][0]:.4g}. Pass scores and "
+            "probabilities by name, y_score=..."
+        )
     labels = unique_labels(*given).tolist()
     if len(labels) > 2:
         raise ValueError(
@@ -37,6 +43,12 @@ def check_binary(
         )
     positive = [np.asarray(y == pos_label, dtype=bool) for y in given]
     return positive[0], positive[1] if len(positive) == 2 else None, pos_label
+
+
+def _are_scores(y_true: np.ndarray, y_pred: np.ndarray) -> bool:
+    """Whether predictions are fractions, which labels are not."""
+    is_float = y_pred.dtype.kind == "f" and np.isfinite(y_pred).all()
+    return bool(is_float and (y_pred % 1 != 0).any() and y_true.dtype.kind != "f")
 
 
 def check_both_classes(is_positive: BoolArray, pos_label: Any) -> None:

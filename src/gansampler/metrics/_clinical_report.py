@@ -18,6 +18,7 @@ from gansampler.metrics._binary import (
     check_both_classes,
     check_scores,
 )
+from gansampler.metrics._html import report_to_html
 from gansampler.metrics._intervals import (
     Interval,
     auc_interval,
@@ -31,7 +32,8 @@ from gansampler.metrics._intervals import (
 class ClinicalReport:
     """Figures of a binary classifier, from :func:`clinical_report`.
 
-    ``print(report)`` shows them as a table.
+    ``print(report)`` shows them as a table. A notebook shows them as HTML tables, with
+    an explanation of each figure.
 
     Attributes
     ----------
@@ -160,6 +162,9 @@ tuple of two floats or None
             name: list(value) if isinstance(value, tuple) else value
             for name, value in figures.items()
         }
+
+    def _repr_html_(self) -> str:
+        return report_to_html(self.to_dict())
 
     def __str__(self) -> str:
         tp, fn = self.true_positives, self.false_negatives

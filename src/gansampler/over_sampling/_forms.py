@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.preprocessing import label_binarize
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
@@ -20,18 +22,20 @@ from gansampler.data import OverSampledDataset
 from gansampler.images import ImageSequence
 
 
-def check_output_dir(form: str, output_dir: str | os.PathLike[str] | None) -> None:
-    """Refuse an `output_dir` that does not go with the form of `X`."""
-    if form in ("paths", "frame") and output_dir is None:
+def check_output_dir(
+    images: ImageSequence, output_dir: str | os.PathLike[str] | None
+) -> None:
+    """Refuse an `output_dir` that does not go with `X`."""
+    if images.form in ("paths", "frame") and output_dir is None:
         raise ValueError(
             "With paths, the synthetic images are written to files. Got "
             "output_dir=None. Pass output_dir='a/new/folder'."
         )
-    if form == "array" and output_dir is not None:
+    if output_dir is not None and not images.is_image:
         raise ValueError(
-            "`output_dir` is for paths and torch data sets: from arrays come arrays. "
-            f"Got output_dir={os.fspath(output_dir)!r} and an array. Leave it out, or "
-            "pass the paths of the images."
+            "`output_dir` is for images. Got output_dir="
+            f"{os.fspath(output_dir)!r} and feature rows. Leave it out, or pass "
+            "image_shape=(height, width, n_channels) if the rows are flattened images."
         )
 
 
@@ -84,7 +88,7 @@ def open_data(X: Any, y: Any, **params: Any) -> OpenedData:
     else:
         check_labels(y)
         check_consistent_length(X, y)
-        array = y.to_numpy() if _is_polars(y) else y
+        array = _labels_of(y)
         check_classification_targets(array)
         # Skipped rows have no image. NumPy also finds the type of nested lists.
         is_pandas = hasattr(array, "iloc")
@@ -110,7 +114,7 @@ def append(
         The originals.
     new : ndarray or list of str
         Paths of the synthetic images, or the images; after the originals if these are
-        an array.
+        an array. Images in files are read again for an array.
     labels : ndarray of shape (n_samples_new,)
         Labels of the result.
     parents : ndarray of int of shape (n_samples_new,)
@@ -129,8 +133,11 @@ def append(
         columns = label_binarize(labels, classes=np.unique(labels))
     y_resampled = _restore(y, columns)
     if images.form == "array":
+        if isinstance(new, list):
+            new = np.concatenate([images.array, *_read_again(new, images)])
         row_shape = images.restore(images.batch([0])).shape[1:]
-        return _restore(X, np.reshape(new, (len(new), *row_shape))), y_resampled
+        rows = np.reshape(new, (len(new), *row_shape))
+        return _restore(X, rows, channels_first=images.channels_first), y_resampled
     if images.form == "dataset":
         # A cache would be filled in each worker of a loader.
         originals = ImageSequence(X, images.image_shape, resize=resize, cache=False)
@@ -144,17 +151,42 @@ def append(
     return frame, y_resampled
 
 
+def _read_again(paths: list[str], images: ImageSequence) -> list[np.ndarray]:
+    """Return at most one array of the images in files, in the dtype of others."""
+    if not paths:
+        return []
+    files = ImageSequence(paths, images.image_shape, cache=False)
+    stored = files.take(np.arange(len(paths)))
+    return [stored if images.dtype == np.uint8 else (stored / 255).astype(images.dtype)]
+
+
 def _is_polars(values: Any) -> bool:
     return type(values).__module__.startswith("polars.")
 
 
-def _restore(like: Any, values: np.ndarray) -> Any:
+def _labels_of(y: Any) -> Any:
+    """Return labels in a container that scikit-learn knows."""
+    if _is_polars(y):
+        return y.to_numpy()
+    if isinstance(y, torch.Tensor):
+        return y.detach().cpu().numpy()
+    # Columns of a data set of Hugging Face.
+    return list(y) if isinstance(y, Sequence) else y
+
+
+def _restore(like: Any, values: np.ndarray, *, channels_first: bool = False) -> Any:
     """Return an array in the container of another one."""
+    is_list = isinstance(like, list | tuple)
+    tensor = like[0] if is_list else like
+    if isinstance(tensor, torch.Tensor):
+        rows = torch.from_numpy(values).to(tensor)
+        rows = rows.movedim(-1, 1).contiguous() if channels_first else rows
+        return list(rows) if is_list else rows
     if _is_polars(like):
         if hasattr(like, "columns"):
             return type(like)(values, schema=like.schema)
         return type(like)(like.name, values, dtype=like.dtype)
-    if isinstance(like, list | tuple):
+    if is_list:
         # ArraysTransformer would make nested lists of numbers of images.
         if values.ndim > 2 or isinstance(like[0], np.ndarray):
             return list(values)

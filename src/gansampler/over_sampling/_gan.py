@@ -22,11 +22,7 @@ from gansampler._validation import (
     restore_on_failure,
     to_python_scalar,
 )
-from gansampler.over_sampling._forms import (
-    append,
-    check_output_dir,
-    open_data,
-)
+from gansampler.over_sampling._forms import append, check_output_dir, open_data
 from gansampler.over_sampling._generation import draw_sources, generate
 from gansampler.over_sampling._leakage import warn_of_leakage
 from gansampler.over_sampling._plan import (
@@ -36,7 +32,7 @@ from gansampler.over_sampling._plan import (
     prepare_translators,
     refuse_number_of_images,
 )
-from gansampler.over_sampling._result import GeneratedClass, ResultMixin
+from gansampler.over_sampling._result import GeneratedClass, ResultMixin, take_examples
 from gansampler.over_sampling.output import open_output
 from gansampler.translators import make_translator
 
@@ -71,10 +67,11 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
     path_column : column name, default=None
         Column of a data frame with the paths, if the frame has other columns.
     output_dir : path-like, default=None
-        Folder for the synthetic images if `X` contains paths; optional for a torch
-        data set. It must be new, empty, or that of the same call, which is then
-        resumed. ``"{run}"`` in it is replaced by a fingerprint of data and parameters,
-        which gives each fold of a cross-validation a folder.
+        Folder for the synthetic images if `X` contains paths; optional for arrays and
+        data sets, whose floating values are then rounded to 8 bits. It must be new,
+        empty, or that of the same call, which is then resumed. ``"{run}"`` in it is
+        replaced by a fingerprint of data and parameters, which gives each fold of a
+        cross-validation a folder.
     output_format : {"png", "jpeg"}, default="png"
         File format of the synthetic images.
     on_error : {"raise", "skip"}, default="raise"
@@ -101,6 +98,11 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         Whether a row of the output is synthetic. ``X_resampled[is_synthetic_]`` are
         the synthetic samples of an array; for other forms, see
         :meth:`select_synthetic`.
+    examples_ : dict of label -> tuple (source, translated, target, source_labels)
+        Up to 8 images per class that was grown, as arrays: sources, their
+        translations and images of the class, with the labels of the sources. For
+        :func:`~gansampler.inspection.plot_translations`. Empty for feature rows. A
+        pickle does not contain it.
     n_features_in_ : int
         Values per sample: ``height * width * n_channels`` for images.
     feature_names_in_ : ndarray of str of shape (n_features,)
@@ -234,9 +236,11 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
               or floating in [0, 1]; also a list of such images, (n_samples, height,
               width) for grey images, (n_samples, height * width * n_channels) with
               `image_shape`, or (n_samples, n_features) for feature rows.
+            - A tensor of torch of one of these shapes, or with the channels first.
             - With `image_shape` and `output_dir`, a list, array or Series of paths,
               or a data frame with a column of them.
-            - A map-style :class:`torch.utils.data.Dataset` of (image, label).
+            - A map-style :class:`torch.utils.data.Dataset` of (image, label), or of
+              dicts with "image" and "label" as in a data set of Hugging Face.
 
         y : array-like of shape (n_samples,), default=None
             Labels of any type. None takes those of the data set.
@@ -247,6 +251,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         -------
         X_resampled : array-like of shape (n_samples_new, ...)
             In the form and dtype of `X`: first its rows, then the synthetic samples.
+            A tensor has the channels where those of `X` are.
             In a data frame, a synthetic row has the values of its parent, except for
             paths and labels. For a Dataset, a
             :class:`~gansampler.data.OverSampledDataset`.
@@ -327,8 +332,10 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         new = output.finish()
         new_labels = [np.full(p.n_new, p.label, dtype=labels.dtype) for p in plan]
         y_resampled = np.concatenate([labels, *new_labels])
-        self.sample_indices_ = images.rows[np.concatenate(parents)]
+        positions = np.concatenate(parents)
+        self.sample_indices_ = images.rows[positions]
         self.is_synthetic_ = np.arange(len(y_resampled)) >= len(images)
+        self.examples_ = take_examples(images, labels, plan, positions, new)
         return append(data, new, y_resampled, self.sample_indices_, resize=self.resize)
 
     def _open(self, X, y):
@@ -343,15 +350,17 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
             # Training reads every image again and again, translating reads it once.
             cache=not self.prefit,
         )
-        check_output_dir(data.images.form, self.output_dir)
+        check_output_dir(data.images, self.output_dir)
         check_strategy(self.sampling_strategy, data.labels)
-        self.sampling_strategy_ = check_sampling_strategy(
+        n_new = check_sampling_strategy(
             self.sampling_strategy, data.labels, self._sampling_type
         )
+        self.sampling_strategy_ = {to_python_scalar(k): int(n_new[k]) for k in n_new}
         # The columns of a frame of paths are no features.
         columns = X if data.images.form == "array" else data.images
         validate_data(self, columns, skip_check_array=True, ensure_2d=False)
-        self.n_features_in_ = int(np.prod(data.images.sample_shape))
+        self._sample_shape = data.images.sample_shape
+        self.n_features_in_ = int(np.prod(self._sample_shape))
         self._n_rows = len(X)
         return data
 

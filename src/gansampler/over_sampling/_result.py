@@ -1,10 +1,11 @@
-"""What a sampler gives after it has resampled: groups, new samples, further samples."""
+"""What a sampler gives after it has resampled: examples, groups, further samples."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +20,8 @@ from gansampler.over_sampling._generation import (
 )
 from gansampler.over_sampling._plan import ClassPlan
 from gansampler.translators import BaseTranslator
+
+N_EXAMPLES = 8
 
 
 @dataclass
@@ -92,6 +95,70 @@ class GeneratedClass:
         return samples, parents
 
 
+class Examples(NamedTuple):
+    """A few images of a class that was grown.
+
+    Attributes
+    ----------
+    source, translated, target : ndarray of shape (n, height, width, n_channels)
+        Sources, their translations, and existing images of the class.
+    source_labels : ndarray of shape (n,)
+        Labels of the sources.
+    """
+
+    source: np.ndarray
+    translated: np.ndarray
+    target: np.ndarray
+    source_labels: np.ndarray
+
+
+def take_examples(
+    images: ImageSequence,
+    labels: np.ndarray,
+    plan: Sequence[ClassPlan],
+    parents: np.ndarray,
+    new: np.ndarray | list[str],
+) -> dict[Any, Examples]:
+    """Return a few images of each class that was grown; nothing for feature rows.
+
+    Parameters
+    ----------
+    images : ImageSequence
+        The originals.
+    labels : ndarray of shape (n_samples,)
+        Their labels.
+    plan : sequence of ClassPlan
+        The classes, in the order of the synthetic samples.
+    parents : ndarray of int of shape (n_samples_new,)
+        Position of the parent of each row of the result.
+    new : ndarray or list of str
+        Synthetic images, after the originals if these are an array; or their paths.
+    """
+    examples: dict[Any, Examples] = {}
+    if not images.is_image:
+        return examples
+    start = len(images)
+    offset = start
+    if isinstance(new, np.ndarray) and images.form == "array":
+        offset = 0
+    for grown in plan:
+        rows = np.arange(start, start + min(grown.n_new, N_EXAMPLES))
+        start += grown.n_new
+        first = [new[row - offset] for row in rows]
+        if isinstance(new, np.ndarray):
+            translated = np.stack(first)
+        else:
+            files = ImageSequence(first, images.image_shape, cache=False)
+            translated = files.take(np.arange(len(first)))
+        examples[to_python_scalar(grown.label)] = Examples(
+            images.take(parents[rows]),
+            translated,
+            images.take(grown.target[:N_EXAMPLES]),
+            labels[parents[rows]],
+        )
+    return examples
+
+
 class ResultMixin:
     """The methods of a sampler that need a result of ``fit_resample``."""
 
@@ -99,6 +166,7 @@ class ResultMixin:
     is_synthetic_: np.ndarray
     verbose: int
     _n_rows: int
+    _sample_shape: tuple[int, ...]
     _generated: dict[Any, GeneratedClass]
 
     def generate(self, n, *, label=None):
@@ -227,6 +295,28 @@ class ResultMixin:
             return Subset(X_resampled, range(start, n_rows))
         return getattr(X_resampled, "iloc", X_resampled)[start:]
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the features. Images get one name, with their shape.
+
+        The diagram of a fitted sampler in a notebook shows them.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of feature rows. Not used for images.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            As in scikit-learn for feature rows, and for images one name such as "64 x
+            64 x 3 images".
+        """
+        check_is_fitted(self, "_sample_shape")
+        if len(self._sample_shape) == 1:
+            return super().get_feature_names_out(input_features)  # type: ignore[misc]
+        shape = " x ".join(map(str, self._sample_shape))
+        return np.array([f"{shape} images"], dtype=object)
+
     def resample_groups(self, groups):
         """Return the groups of the resampled rows; each row has that of its parent.
 
@@ -275,6 +365,7 @@ class ResultMixin:
         return groups[self.sample_indices_]
 
     def __getstate__(self):
-        """Return the attributes without the images of the caller."""
+        """Return the attributes without images: a pickle may be passed on to others."""
         state: Any = super().__getstate__()
-        return {name: v for name, v in state.items() if name != "_generated"}
+        images = ("_generated", "examples_")
+        return {name: state[name] for name in state if name not in images}

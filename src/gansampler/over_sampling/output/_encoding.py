@@ -35,8 +35,11 @@ def encode(output_format: str, image: np.ndarray) -> bytes:
     Parameters
     ----------
     output_format : {"png", "jpeg"}
-    image : ndarray of uint8 of shape (height, width, n_channels)
+    image : ndarray of shape (height, width, n_channels)
+        uint8, or floating in [0, 1], which is rounded to 8 bits.
     """
+    if image.dtype != np.uint8:
+        image = np.rint(image.astype(np.float64) * 255).astype(np.uint8)
     if image.shape[-1] == 1:
         image = image[..., 0]
     picture = Image.fromarray(np.ascontiguousarray(image))
