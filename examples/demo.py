@@ -62,14 +62,7 @@ def main() -> None:
         X_resampled, y_resampled = sampler.fit_resample(X_train, y_train)
 
     classifier = TransferClassifier(
-        "squeezenet1_1",
-        weights=None,
-        lr=3e-4,
-        n_epochs=25,
-        class_weight="balanced",
-        vertical_flip=True,
-        random_state=RANDOM_STATE,
-        verbose=1,
+        vertical_flip=True, random_state=RANDOM_STATE, verbose=1
     )
     arms = {
         "none": (X_train, y_train),

@@ -86,9 +86,7 @@ def build(arguments: argparse.Namespace, weights: str | None) -> Pipeline:
         translator=translator, random_state=arguments.seed, verbose=1
     )
     classifier = TransferClassifier(
-        "squeezenet1_1",
         weights=weights,
-        lr=3e-4,
         n_epochs=arguments.n_epochs,
         class_weight="balanced",
         vertical_flip=True,

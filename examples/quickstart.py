@@ -11,7 +11,7 @@ X, y = make_lesions(600, weights=(0.85, 0.15), random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 translator = CycleGAN(ngf=16, n_epochs=4, batch_size=2, horizontal_flip=True, verbose=1)
-classifier = TransferClassifier("squeezenet1_1", weights=None, lr=3e-4, n_epochs=25)
+classifier = TransferClassifier(vertical_flip=True, random_state=0)
 model = make_pipeline(GANOverSampler(translator=translator, random_state=0), classifier)
 model.fit(X_train, y_train)
 

@@ -96,11 +96,11 @@ class TestMinSide:
         settings = {"weights": "DEFAULT", "n_epochs": 1}
         model = make("efficientnet_lite0", min_side="auto", **settings).fit(X, y)
         images = torch.from_numpy(X).permute(0, 3, 1, 2) / 127.5 - 1
-        large = F.interpolate(images, (96, 96), mode="bicubic")
+        large = F.interpolate(images, (64, 64), mode="bicubic")
         model.network_.backbone.min_side = 1
         with torch.no_grad():
             expected = model.network_(large).softmax(1)
-        model.network_.backbone.min_side = 96
+        model.network_.backbone.min_side = 64
         np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-5)
 
     def test_enlarges_nothing_for_random_weights(self, make, data):

@@ -40,7 +40,7 @@ Self = TypeVar("Self", bound="BaseNetworkClassifier")
 KIND = "TransferClassifier"
 LABEL_TYPES = (str, bool, int, float)
 # Smaller side of images for pretrained backbones.
-MIN_SIDE = 96
+MIN_SIDE = 64
 SCALER = ("mean_", "var_", "scale_")
 
 

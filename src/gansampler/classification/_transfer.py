@@ -87,7 +87,7 @@ class TransferClassifier(BaseNetworkClassifier):
     weight_decay : float, default=0.01
         Weight decay. It is decoupled with AdamW, and the factor of an L2 penalty with
         the other optimisers.
-    n_epochs : int, default=30
+    n_epochs : int, default=10
         Largest number of passes over the samples.
     batch_size : int, default=16
         Samples per step. A single last sample joins the batch before.
@@ -123,7 +123,7 @@ class TransferClassifier(BaseNetworkClassifier):
         used for feature rows.
     min_side : int or "auto", default="auto"
         Smaller side of the images in pixels. The network enlarges images whose smaller
-        side is shorter. ``"auto"`` means 96 for a named backbone with pretrained
+        side is shorter. ``"auto"`` means 64 for a named backbone with pretrained
         weights, which recognises little in smaller images. Otherwise it enlarges none.
     image_shape : tuple of (height, width, n_channels), default=None
         Shape of each image, for flattened images and for files, which are resized to
@@ -241,7 +241,7 @@ class TransferClassifier(BaseNetworkClassifier):
         optimizer="adamw",
         lr="auto",
         weight_decay=0.01,
-        n_epochs=30,
+        n_epochs=10,
         batch_size=16,
         patience=None,
         lr_schedule="cosine",
