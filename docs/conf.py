@@ -18,7 +18,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "_scripts", "_templates"]
+exclude_patterns = ["_build", "_evidence", "_scripts", "_templates"]
 root_doc = "index"
 templates_path = ["_templates"]
 
@@ -49,6 +49,7 @@ html_sidebars: dict[str, list[str]] = {
     page: []
     for page in (
         "user_guide",
+        "evidence",
         "training",
         "translators",
         "large_data",
