@@ -138,15 +138,20 @@ def main() -> None:
     """Write everything."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT)
-    out = parser.parse_args().out
+    parser.add_argument("--half", default="report", choices=("report", "choice"))
+    args = parser.parse_args()
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     for (test, ruler, size, classifier), arms in sorted(group(read_runs()).items()):
-        if "none" not in arms:
+        is_choice = test.endswith("choice")
+        if len(arms.get("none", ())) < 2 or is_choice != (args.half == "choice"):
             continue
+        # One seed shows no spread, and has no honest interval.
+        arms = {arm: runs for arm, runs in arms.items() if len(runs) > 1}
         rows = summarise(arms, same_images=ruler == "isic")
         name = f"{test}-{ruler}-{size}-{classifier}".replace(" ", "-")
         write_table(out / f"{name}.md", rows)
-        plot(out / f"{name}.png", f"Ruler {test}, {size} px", rows)
+        plot(out / f"{name}.png", f"Ruler {test.split()[0]}, {size} px", rows)
         print(f"{name}: {len(arms)} arms")
 
 

@@ -118,16 +118,20 @@ def _load_drawn(kind: str, ratio: int, draw: int) -> Ruler:
             X, y, test_size=0.5, stratify=y, random_state=draw
         )
     else:
-        X, y = make_lesions(
-            N_DRAWN + N_DRAWN_TEST, weights=(0.5, 0.5), random_state=draw
-        )
-        y = (y == "malignant").astype(int)
+        X, y = _draw_lesions(draw)
         X, X_test = X[:N_DRAWN], X[N_DRAWN:]
         y, y_test = y[:N_DRAWN], y[N_DRAWN:]
     negative, positive = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
     n_positive = max(1, len(negative) // ratio)
     train = np.concatenate([negative, positive[:n_positive]])
     return Ruler(X[train], y[train], {"E": (X_test, y_test)})
+
+
+@lru_cache(maxsize=1)
+def _draw_lesions(draw: int) -> tuple[np.ndarray, np.ndarray]:
+    n = N_DRAWN + N_DRAWN_TEST
+    X, y = make_lesions(n, weights=(0.5, 0.5), random_state=draw)
+    return X, (y == "malignant").astype(int)
 
 
 def _halves(
