@@ -26,6 +26,7 @@ EXPECTED_FAILED_CHECKS = {
             # Fewer, longer steps than by default, for speed.
             batch_size=64,
             lr=0.05,
+            n_epochs=30,
             trainer=Trainer(accelerator="cpu", precision="32-true"),
         )
     ],
