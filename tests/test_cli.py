@@ -18,9 +18,10 @@ from torchvision.datasets import ImageFolder
 
 import gansampler
 from gansampler import CycleGAN
-from gansampler.__main__ import main
+from gansampler.__main__ import _plain_warnings, main
 from gansampler.datasets import load_image_folder
 from gansampler.training import Progress
+from gansampler.training._estimate import TimeEstimate
 from gansampler.translators import _make
 
 SMALL = {"ngf": 4, "ndf": 4, "n_blocks": 1, "n_epochs": 3, "batch_size": 2}
@@ -234,6 +235,20 @@ class TestBalance:
         assert files_of(out) == files_of(tmp_path / "whole")
 
 
+def test_warnings_have_the_advice_of_the_command_line(capsys):
+    estimate = TimeEstimate(10_000, float("inf"), "lower `n_epochs`", on_gpu=False)
+    with _plain_warnings(), pytest.MonkeyPatch.context() as patch:
+        clock = iter(range(0, 10_000, 10))
+        patch.setattr("time.monotonic", lambda: next(clock))
+        for _ in range(5):
+            estimate.note_step()
+    error = capsys.readouterr().err
+    assert error.startswith("Warning: This training will take about 28 h: 9996 steps")
+    assert "Ctrl-C stops it. A smaller --image-size takes less time" in error
+    assert "n_epochs" not in error
+    assert "max_time" not in error
+
+
 ERRORS = [
     ("missing", "does not exist"),
     ("photos/benign", "must have one sub-folder per class"),
@@ -310,12 +325,13 @@ def test_information(option):
 
 DRIVER = """
 import sys
-from gansampler import CycleGAN, __main__
+from gansampler import CycleGAN, __main__, _balance
+from gansampler.training._estimate import TimeEstimate
 from gansampler.translators import _make
 
-params = dict(ngf=4, ndf=4, n_blocks=1, n_epochs=20, batch_size=2)
+params = dict(ngf=4, ndf=4, n_blocks=1, n_epochs=8, batch_size=2)
 _make.BUDGETS["minutes"] = _make.Budget(CycleGAN, params, None)
-__main__.SECONDS_BETWEEN_CHECKPOINTS = 0
+_balance.SECONDS_BETWEEN_CHECKPOINTS = 0
 sys.exit(__main__.main())
 """
 
