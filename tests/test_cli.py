@@ -1,6 +1,7 @@
 """The command line, from a folder of images to a balanced one."""
 
 import csv
+import importlib
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from gansampler.training import Progress
 from gansampler.training._estimate import TimeEstimate
 from gansampler.translators import _make
 
+ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"ngf": 4, "ndf": 4, "n_blocks": 1, "n_epochs": 3, "batch_size": 2}
 COUNTS = {"benign": 6, "malignant": 3}
 
@@ -321,6 +324,12 @@ def test_information(option):
     assert expected[option] in done.stdout
     # It answers at once.
     assert " torch\n" not in done.stderr
+
+
+def test_console_script():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, name = project["scripts"]["gansampler"].split(":")
+    assert getattr(importlib.import_module(module), name) is main
 
 
 DRIVER = """
