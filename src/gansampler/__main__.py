@@ -113,9 +113,9 @@ def _make_parser() -> argparse.ArgumentParser:
         "--budget",
         choices=["minutes", "hours", "paper"],
         default="minutes",
-        help="time for each class that grows: about ten minutes (the default) or two to "
-        "three hours, on two processor cores with 300 images of 64 px, or the settings "
-        "of the paper",
+        help="time for each class that grows: about ten minutes (the default) or two "
+        "to three hours, on two processor cores with 300 images of 64 px, or the "
+        "settings of the paper",
     )
     balance.add_argument(
         "--image-size",
