@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "metrics": BASE,
     "datasets": {"images"} | BASE,
 }
-# The package's own __init__ and the recipes put the rooms together.
-FREE = {"__init__", "recipes"}
+# The package's own __init__, the command line and the recipes put the rooms together.
+FREE = {"__init__", "__main__", "_balance", "recipes"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -39,6 +39,7 @@ __all__ = [
     "check_target_type",
     "clone_parametrized",
     "explain_arguments",
+    "explain_name",
     "is_missing",
     "isolated_rng",
     "nearest_name",
@@ -49,6 +50,14 @@ __all__ = [
     "suggest_image_shape",
     "to_python_scalar",
 ]
+
+# Names that users of other packages try, and those of this package.
+OTHER_NAMES = {
+    "device": "accelerator",
+    "epochs": "n_epochs",
+    "learning_rate": "lr",
+    "seed": "random_state",
+}
 
 Self = TypeVar("Self")
 Estimator = TypeVar("Estimator")
@@ -202,7 +211,8 @@ def explain_arguments(cls: type[Estimator]) -> type[Estimator]:
     """Decorate an estimator: wrong arguments of its constructor say what was meant.
 
     The signature of the constructor stays the same. A class attribute `_other_names`
-    maps names that users of other packages try to the parameters of this class.
+    maps names that users of other packages try to the parameters of this class, and
+    `_explained_names` maps names to a sentence that says why there is none.
     """
     constructed: Any = cls
     init = constructed.__init__
@@ -216,7 +226,7 @@ def explain_arguments(cls: type[Estimator]) -> type[Estimator]:
             raise TypeError(_explain_position(cls, args[n_positional]))
         for name, value in kwargs.items():
             if name not in names:
-                raise TypeError(_explain_name(cls, name, value, names))
+                raise TypeError(explain_name(cls, name, value, names))
         init(self, *args, **kwargs)
 
     constructed.__init__ = init_or_explain
@@ -243,16 +253,29 @@ def _explain_position(cls: Any, value: object) -> str:
     )
 
 
-def _explain_name(cls: Any, name: str, value: object, names: list[str]) -> str:
-    """Return the error about a name that is no parameter."""
+def explain_name(cls: Any, name: str, value: object, names: list[str]) -> str:
+    """Return the error about a name that is no parameter.
+
+    Parameters
+    ----------
+    cls : type
+    name : str
+    value : object
+        What was passed for it.
+    names : list of str
+        The parameters of the class.
+    """
     start = f"{cls.__name__} has no parameter {name!r}."
-    other = getattr(cls, "_other_names", {}).get(name)
-    if other is not None:
-        return f"{start} Did you mean {other}={value!r}?"
+    explained = getattr(cls, "_explained_names", {}).get(name)
+    if explained is not None:
+        return f"{start} {explained}"
+    usual = {**OTHER_NAMES, **getattr(cls, "_other_names", {})}.get(name)
+    if usual in names:
+        return f"{start} Did you mean {usual}={value!r}?"
     for part, make in getattr(cls, "_default_parts", {}).items():
         inner = name.removeprefix(f"{part}__")
         for known in make().get_params():
-            if inner in (known, known.rpartition("__")[2]):
+            if known.rpartition("__")[2] in (inner, usual) or known == inner:
                 return (
                     f"{start} Did you mean {part}={make.__name__}({known}={value!r})? "
                     f"It is {part}__{known} in `set_params` and in a grid search."

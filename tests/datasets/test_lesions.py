@@ -273,7 +273,7 @@ def test_numpy_integers_are_counts():
 
 
 @pytest.mark.parametrize(
-    "weights", [(0.5,), (0.2, 0.3, 0.5), (0.9, 0.2), (1.1, -0.1), (np.nan, 1.0)]
+    "weights", [(0.5,), (0.2, 0.3, 0.5), (0.9, 0.2), (1.1, -0.1), (np.nan, 1.0), 0.8]
 )
 def test_weights_must_be_two_proportions(weights):
     with pytest.raises(ValueError, match="two proportions.*sum to 1"):

@@ -59,6 +59,9 @@ def test_it_can_be_saved(images, tmp_path):
 def test_what_cannot_be_shown(images, monkeypatch):
     with pytest.raises(ValueError, match="5 sources and 4 translations"):
         plot_translations(images, images[:4])
+    for labels in (np.array(list("abcab")), list("abcab"), [0, 1, 1, 0, 1]):
+        with pytest.raises(ValueError, match="Got 5 values, which may be labels"):
+            plot_translations(images, labels)
     with pytest.raises(ValueError, match="feature rows of 192 values"):
         plot_translations(images.reshape(5, -1), images.reshape(5, -1))
     with pytest.raises(ValueError, match="empty history"):
@@ -169,6 +172,7 @@ def test_history_of_what_has_none(sampler):
     with pytest.raises(ValueError, match="empty history"):
         plot_history(sampler)
     fitted = LogisticRegression().fit([[0], [1]], [0, 1])
-    for other in (fitted, make_pipeline(fitted), "history", None):
+    resampled = (np.zeros((2, 8, 8, 3)), np.array([0, 1]))
+    for other in (fitted, make_pipeline(fitted), "history", None, resampled):
         with pytest.raises(TypeError, match="must be a fitted translator"):
             plot_history(other)

@@ -136,7 +136,7 @@ CASES = {
     ),
     "own source": (X, Y, {"source": "b"}, "own source.*source='b'.*Leave it out"),
     "strategy": (X, Y, {"sampling_strategy": "minorty"}, "Got 'minorty' instead.*mean"),
-    "translator": (X, Y, {"translator": "gan"}, "The 'translator' parameter of GANOv"),
+    "translator": (X, Y, {"translator": "gan"}, "Got 'gan'. Pass an instance"),
     "dict": (
         X,
         Y,

@@ -54,6 +54,22 @@ ARGUMENTS = [
     (lambda: Cycle(Trainer()), "Did you mean trainer=Trainer(...)?"),
     (lambda: Cycle(max_time=9), "Did you mean trainer=Trainer(max_time=9)?"),
     (lambda: Cycle(n_epoch=9), "Did you mean 'n_epochs'?"),
+    (lambda: Cycle(epochs=9), "Did you mean n_epochs=9?"),
+    (lambda: Cycle(learning_rate=0.1), "Did you mean lr=0.1?"),
+    (lambda: Cycle(seed=5), "Did you mean random_state=5?"),
+    (lambda: Cycle(image_size=32), "It takes the size of the images from the data"),
+    (lambda: Cut(image_shape=32), "It takes the size of the images from the data"),
+    (
+        lambda: Cycle(device="cuda"),
+        "Did you mean trainer=Trainer(accelerator='cuda')? It is trainer__accelerator",
+    ),
+    (
+        lambda: Sampler(device="cuda"),
+        "Did you mean translator=make_translator(trainer__accelerator='cuda')?",
+    ),
+    (lambda: Sampler(seed=5), "Did you mean random_state=5?"),
+    (lambda: Sampler(epochs=5), "Did you mean translator=make_translator(n_epochs=5)?"),
+    (lambda: Sampler(budget="hours"), "Pass translator=make_translator('hours')"),
     (lambda: Cut(lambda_nc=9.0), "Did you mean 'lambda_nce'?"),
 ]
 
@@ -75,6 +91,20 @@ def test_signatures_are_as_before(cls):
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
     assert sorted(signature.parameters) == cls._get_param_names()
     clone(cls())
+
+
+@pytest.mark.parametrize("method", ["fit", "fit_resample"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (CycleGAN, r"Got the class CycleGAN\. .* translator=CycleGAN\(\)"),
+        ("cyclegan", r"Got 'cyclegan'\. .* translator=CycleGAN\(\)"),
+        ("hours", r"Got 'hours'\. .*make_translator\('hours'\)"),
+    ],
+)
+def test_a_translator_by_its_name(method, wrong, message):
+    with pytest.raises(TypeError, match=message):
+        getattr(GANOverSampler(translator=wrong), method)(X, Y)
 
 
 def test_image_shape_as_a_number(files, tmp_path):

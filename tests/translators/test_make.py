@@ -73,8 +73,10 @@ def test_overrides():
     assert BUDGETS["minutes"].params["n_epochs"] != 3
     with pytest.raises(TypeError, match=r"'n_epoch'\. Did you mean 'n_epochs'\?"):
         make_translator("minutes", n_epoch=3)
-    with pytest.raises(TypeError, match="Did you mean 'trainer__max_time'"):
+    with pytest.raises(TypeError, match=r"trainer=Trainer\(max_time=3\)\? It is trai"):
         make_translator("minutes", max_time=3)
+    with pytest.raises(TypeError, match="'image_size'. It takes the size of the im"):
+        make_translator("minutes", image_size=64)
     with pytest.raises(TypeError, match="no parameter 'trainer__'"):
         make_translator("minutes", trainer__=3)
 

@@ -1,6 +1,6 @@
 """Generated images of skin lesions, of two overlapping classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 import numpy as np
@@ -125,7 +125,7 @@ def _check_count(name: str, value: object, minimum: int) -> int:
 
 
 def _n_malignant(n_samples: int, weights: Sequence[float]) -> int:
-    values = list(weights)
+    values = list(weights) if isinstance(weights, Iterable) else []
     if (
         len(values) != 2
         or not all(w >= 0 for w in values)

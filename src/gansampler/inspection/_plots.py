@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -171,7 +172,8 @@ def plot_history(history: Any, *, ax: Axes | None = None) -> Figure | Axes:
 
 def _find_histories(history: Any) -> dict[str, Sequence[dict[str, Any]]]:
     """Return the records of a training by title."""
-    if isinstance(history, Sequence) and not isinstance(history, str):
+    is_list = isinstance(history, Sequence) and not isinstance(history, str)
+    if is_list and all(isinstance(record, Mapping) for record in history):
         return {"": history}
     if hasattr(history, "history_"):
         return {type(history).__name__: history.history_}
@@ -206,7 +208,7 @@ def _plot_losses(ax: Axes, records: Sequence[dict[str, Any]]) -> None:
 
 def _rows_of_arrays(
     source: npt.ArrayLike,
-    translated: npt.ArrayLike | None,
+    translated: Any,
     target: npt.ArrayLike | None,
 ) -> list[tuple[str, np.ndarray]]:
     """Return the title and the images of each row."""
@@ -214,6 +216,13 @@ def _rows_of_arrays(
         raise ValueError(
             "`translated` must have the translation of each image. Got None. Pass "
             "arrays, plot_translations(X, translator.translate(X)), or a sampler after "
+            "fit_resample, plot_translations(sampler)."
+        )
+    if isinstance(next(iter(translated), None), str | Real | np.generic):
+        raise ValueError(
+            "`translated` must have the translation of each image. Got "
+            f"{len(translated)} values, which may be labels. Pass "
+            "plot_translations(X, translator.translate(X)), or a sampler after "
             "fit_resample, plot_translations(sampler)."
         )
     given = [source, translated] if target is None else [source, translated, target]

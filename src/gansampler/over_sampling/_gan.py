@@ -30,6 +30,7 @@ from gansampler.over_sampling._plan import (
     fit_translator,
     make_plan,
     prepare_translators,
+    refuse_names,
     refuse_number_of_images,
 )
 from gansampler.over_sampling._result import GeneratedClass, ResultMixin, take_examples
@@ -175,6 +176,9 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         "verbose": ["verbose"],
     }
     _default_parts: ClassVar = {"translator": make_translator}
+    _explained_names: ClassVar = {
+        "budget": "Pass translator=make_translator('hours'), for example."
+    }
 
     def __init__(
         self,
@@ -221,6 +225,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         self : GANOverSampler
         """
         refuse_number_of_images(self.sampling_strategy, y)
+        refuse_names(self.translator)
         self._validate_params()
         self._open(X, y)
         return self
@@ -277,6 +282,7 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
             If the last estimator of the pipeline splits its training data.
         """
         refuse_number_of_images(self.sampling_strategy, y)
+        refuse_names(self.translator)
         self._validate_params()
         warn_of_leakage()
         return self._fit_resample(X, y)

@@ -150,6 +150,26 @@ def refuse_number_of_images(strategy: object, y: Any) -> None:
     )
 
 
+def refuse_names(translator: object) -> None:
+    """Refuse the class of a translator, and the name of a translator or a budget.
+
+    Raises
+    ------
+    TypeError
+    """
+    rule = "`translator` must be a translator or None."
+    if isinstance(translator, type):
+        name = translator.__name__
+        raise TypeError(
+            f"{rule} Got the class {name}. Pass an instance: translator={name}()."
+        )
+    if isinstance(translator, str):
+        raise TypeError(
+            f"{rule} Got {translator!r}. Pass an instance, such as "
+            "translator=CycleGAN() or translator=make_translator('hours')."
+        )
+
+
 def check_strategy(strategy: object, y: np.ndarray) -> None:
     """Refuse counts per class that are no counts, or that are too low.
 

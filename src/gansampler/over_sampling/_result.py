@@ -169,7 +169,7 @@ class ResultMixin:
     _sample_shape: tuple[int, ...]
     _generated: dict[Any, GeneratedClass]
 
-    def generate(self, n, *, label=None):
+    def generate(self, n, label=None):
         """Generate further samples of a class that was grown.
 
         The translators that :meth:`fit_resample` fitted translate further versions of

@@ -94,6 +94,10 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
     # Constraints in scikit-learn's form; parameters without one are not checked.
     _parameter_constraints: dict = {}
     _default_parts: ClassVar = {"trainer": Trainer}
+    _explained_names: ClassVar = dict.fromkeys(
+        ("image_size", "image_shape"),
+        "It takes the size of the images from the data that it is fitted to.",
+    )
 
     @restore_on_failure
     def fit(

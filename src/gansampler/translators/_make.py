@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from sklearn.base import clone
 
-from gansampler._validation import nearest_name
+from gansampler._validation import explain_name, nearest_name
 from gansampler.training import Trainer
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._cyclegan import CycleGAN
@@ -152,11 +152,7 @@ def make_translator(
         **chosen.params, trainer=trainer, random_state=random_state, verbose=verbose
     )
     known = sorted(translator.get_params())
-    for name in overrides:
+    for name, value in overrides.items():
         if name not in known:
-            raise TypeError(
-                f"make_translator({budget!r}) returns a {type(translator).__name__}, "
-                f"which has no parameter {name!r}.{nearest_name(name, known)} Its "
-                f"parameters are {', '.join(known)}."
-            )
+            raise TypeError(explain_name(type(translator), name, value, known))
     return translator.set_params(**overrides)

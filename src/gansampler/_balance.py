@@ -1,0 +1,221 @@
+"""The command ``balance``: from a folder of images to a balanced folder."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gansampler import __version__
+
+# Hidden: loaders of image folders that skip hidden files ignore them. Loaders that do
+# not skip hidden folders find none after the end, when the checkpoints are removed.
+CHECKPOINTS = ".checkpoints"
+RECORD = ".gansampler-command.json"
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+COLUMNS = 80
+
+
+def balance_folder(args: argparse.Namespace, command: str) -> None:
+    """Run the command `balance`.
+
+    Parameters
+    ----------
+    args : Namespace
+        The parsed options.
+    command : str
+        The command as it was typed, for messages.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError, GANSamplerError
+        If the data or the options are bad.
+    """
+    start = time.monotonic()
+    out = Path(args.out).expanduser()
+    say = _say_nothing if args.quiet else print
+    say(f"Reading {args.root} ...", flush=True)
+    # They take seconds to import, so that the line above comes first.
+    from gansampler import GANOverSampler, Trainer, make_translator
+    from gansampler.datasets import load_image_folder
+
+    paths, y = load_image_folder(args.root, as_paths=True)
+    _check_folders(Path(args.root).expanduser(), out)
+    before = Counter(y.tolist())
+    for label, count in before.items():
+        if count < 2:
+            raise ValueError(
+                f"Every class must have at least 2 images. Class {label!r} has one. "
+                "Add images, or move the folder elsewhere."
+            )
+    request = _describe(args, paths.tolist())
+    if _read_record(out) == request:
+        say(
+            f"{out} already has the result of this command. Nothing was done. To make "
+            "it again, delete the folder."
+        )
+        return
+    say(f"{len(y)} images: {', '.join(f'{n} {label}' for label, n in before.items())}")
+    say("Ctrl-C stops this, and the same command continues it.", flush=True)
+    checkpoints = out / CHECKPOINTS
+    trainer = Trainer(
+        checkpoint_dir=checkpoints, checkpoint_every=SECONDS_BETWEEN_CHECKPOINTS
+    )
+    sampler = GANOverSampler(
+        sampling_strategy=args.sampling_strategy,
+        translator=make_translator(args.budget, trainer=trainer),
+        image_shape=(args.image_size, args.image_size, 3),
+        output_dir=out,
+        on_error="skip",
+        random_state=args.random_state,
+        verbose=int(not args.quiet),
+    )
+    resampled, labels = sampler.fit_resample(paths, y)
+    new = sampler.is_synthetic_
+    if not args.synthetic_only:
+        synthetic = list(zip(resampled[new], labels[new], strict=True))
+        originals = zip(resampled[~new], labels[~new], strict=True)
+        _add_originals(out, list(originals), synthetic)
+    is_finished = all(
+        getattr(translator, "is_finished_", True)
+        for translator in sampler.translators_.values()
+    )
+    if is_finished:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        (out / RECORD).write_text(json.dumps(request))
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    counts = Counter(labels[~new].tolist()), Counter(labels.tolist())
+    for line in _summarize(args, out, *counts, is_finished=is_finished):
+        say(line)
+    say(f"This took {minutes} min {seconds} s. The command was")
+    say(f"  {command}")
+
+
+def _say_nothing(*args: object, **kwargs: object) -> None:
+    pass
+
+
+def _check_folders(root: Path, out: Path) -> None:
+    if root.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ValueError(
+            f"--out must be outside of ROOT, whose folders are the classes. Got {out} "
+            f"and {root}. Pass another folder, such as --out balanced."
+        )
+
+
+def _describe(args: argparse.Namespace, paths: Sequence[str]) -> dict[str, Any]:
+    """Return what the result follows from, in JSON."""
+    names = (
+        "budget",
+        "image_size",
+        "sampling_strategy",
+        "random_state",
+        "synthetic_only",
+    )
+    digest = hashlib.blake2b(digest_size=16)
+    for path in map(Path, paths):
+        status = path.stat()
+        name = f"{path.parent.name}/{path.name}"
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    described = {name: getattr(args, name) for name in names}
+    return {**described, "originals": digest.hexdigest(), "version": __version__}
+
+
+def _read_record(out: Path) -> Any:
+    """Return the description of the command that has finished; None before."""
+    try:
+        return json.loads((out / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _add_originals(
+    out: Path, originals: list[tuple[str, str]], synthetic: list[tuple[str, str]]
+) -> None:
+    """Add the originals to the class folders, as hard links or else as copies."""
+    taken = {os.path.normcase(Path(path).absolute()) for path, _ in synthetic}
+    # The folders of synthetic images have names that are valid on every system.
+    folders = {label: Path(path).parent.name for path, label in synthetic}
+    for label in sorted({label for _, label in originals}):
+        name, number = label, 1
+        others = {other.lower() for key, other in folders.items() if key != label}
+        while label not in folders and name.lower() in others:
+            number += 1
+            name = f"{label}-{number}"
+        folder = out / folders.setdefault(label, name)
+        folder.mkdir(exist_ok=True)
+    for text, label in originals:
+        path = Path(text).resolve()
+        target = out / folders[label] / Path(text).name
+        while os.path.normcase(target.absolute()) in taken:
+            target = target.with_stem(f"{target.stem}-original")
+        _link_or_copy(path, target)
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    if target.exists():
+        old, new = target.stat(), path.stat()
+        is_copy = (old.st_size, old.st_mtime_ns) == (new.st_size, new.st_mtime_ns)
+        if target.samefile(path) or is_copy:
+            return
+    # A command that is killed leaves no half of a file.
+    temporary = target.with_name(f".{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        shutil.copy2(path, temporary)
+    temporary.replace(target)
+
+
+def _summarize(
+    args: argparse.Namespace,
+    out: Path,
+    before: Counter[str],
+    after: Counter[str],
+    *,
+    is_finished: bool,
+) -> Iterator[str]:
+    """Yield the lines of the summary."""
+    width = max(len("class"), *map(len, after))
+    yield ""
+    yield f"{'class':<{width}}  before  after"
+    for label in sorted(after):
+        yield f"{label:<{width}}  {before[label]:>6}  {after[label]:>5}"
+    n_new = after.total() - before.total()
+    size = f"{args.image_size} x {args.image_size} px"
+    yield ""
+    text = (
+        f"{out} has {n_new} synthetic images of {size} in a folder per class. The "
+        "originals are not in it."
+    )
+    if not args.synthetic_only:
+        text = (
+            f"{out} has all images in a folder per class: {before.total()} originals "
+            f"and {n_new} synthetic images of {size}. To train on them, load all in "
+            "this size. The originals are hard links where the disk allows it: "
+            "whatever changes such a file changes the original, too."
+        )
+    yield from _wrap(text)
+    yield ""
+    yield f"{out / 'manifest.csv'} lists the synthetic images with their parents."
+    if not is_finished:
+        text = (
+            "The training was stopped at its time limit. The same command continues "
+            "it and replaces the synthetic images. If they are good enough, delete "
+            f"{out / CHECKPOINTS}."
+        )
+        yield from _wrap(text)
+
+
+def _wrap(text: str) -> list[str]:
+    """Return lines; paths stay whole."""
+    return textwrap.wrap(text, COLUMNS, break_on_hyphens=False, break_long_words=False)
