@@ -140,7 +140,7 @@ def _read_record(out: Path) -> Any:
 def _add_originals(
     out: Path, originals: list[tuple[str, str]], synthetic: list[tuple[str, str]]
 ) -> None:
-    """Add the originals to the class folders, as hard links or else as copies."""
+    """Copy the originals to the class folders."""
     taken = {os.path.normcase(Path(path).absolute()) for path, _ in synthetic}
     # The folders of synthetic images have names that are valid on every system.
     folders = {label: Path(path).parent.name for path, label in synthetic}
@@ -157,22 +157,17 @@ def _add_originals(
         target = out / folders[label] / Path(text).name
         while os.path.normcase(target.absolute()) in taken:
             target = target.with_stem(f"{target.stem}-original")
-        _link_or_copy(path, target)
+        _copy(path, target)
 
 
-def _link_or_copy(path: Path, target: Path) -> None:
+def _copy(path: Path, target: Path) -> None:
     if target.exists():
         old, new = target.stat(), path.stat()
-        is_copy = (old.st_size, old.st_mtime_ns) == (new.st_size, new.st_mtime_ns)
-        if target.samefile(path) or is_copy:
+        if (old.st_size, old.st_mtime_ns) == (new.st_size, new.st_mtime_ns):
             return
     # A command that is killed leaves no half of a file.
     temporary = target.with_name(f".{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:
-        shutil.copy2(path, temporary)
+    shutil.copy2(path, temporary)
     temporary.replace(target)
 
 
@@ -199,10 +194,9 @@ def _summarize(
     )
     if not args.synthetic_only:
         text = (
-            f"{out} has all images in a folder per class: {before.total()} originals "
-            f"and {n_new} synthetic images of {size}. To train on them, load all in "
-            "this size. The originals are hard links where the disk allows it: "
-            "whatever changes such a file changes the original, too."
+            f"{out} has all images in a folder per class: copies of {before.total()} "
+            f"originals, and {n_new} synthetic images of {size}. To train on them, "
+            "load all in this size."
         )
     yield from _wrap(text)
     yield ""
