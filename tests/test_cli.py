@@ -2,7 +2,6 @@
 
 import csv
 import importlib
-import os
 import shutil
 import signal
 import subprocess
