@@ -8,15 +8,18 @@ Each notebook runs in a temporary folder. It needs ``pip install '.[test]'``.
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import re
 import tempfile
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 
@@ -77,6 +80,23 @@ def set_parameters(
             raise ValueError(f"The cell must set {name!r} once. Got:\n{cell.source}")
 
 
+def shrink_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Store pictures as PNG with 256 colours, which takes less than half the space."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" not in data:
+                continue
+            # IPython stores a PIL image twice.
+            data.pop("image/jpeg", None)
+            picture = Image.open(BytesIO(base64.b64decode(data["image/png"])))
+            picture = picture.convert("RGB")
+            palette = picture.quantize(256)
+            buffer = BytesIO()
+            picture.quantize(palette=palette).save(buffer, format="PNG", optimize=True)
+            data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
+
+
 def main() -> None:
     """Execute the notebooks in place."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -84,6 +104,7 @@ def main() -> None:
     for path in parser.parse_args().notebooks or sorted(HERE.glob("*.ipynb")):
         with tempfile.TemporaryDirectory() as folder:
             notebook = execute(path, Path(folder))
+        shrink_pictures(notebook)
         nbformat.write(notebook, path)
         print(path)
 
