@@ -91,7 +91,10 @@ def shrink_pictures(notebook: nbformat.NotebookNode) -> None:
             data.pop("image/jpeg", None)
             picture = Image.open(BytesIO(base64.b64decode(data["image/png"])))
             picture = picture.convert("RGB")
-            palette = picture.quantize(256)
+            palette = picture.quantize(255)
+            # The background stays white.
+            colours = (palette.getpalette() or [])[: 3 * 255]
+            palette.putpalette([*colours, 255, 255, 255])
             buffer = BytesIO()
             picture.quantize(palette=palette).save(buffer, format="PNG", optimize=True)
             data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
