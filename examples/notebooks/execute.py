@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -89,14 +90,16 @@ def shrink_pictures(notebook: nbformat.NotebookNode) -> None:
                 continue
             # IPython stores a PIL image twice.
             data.pop("image/jpeg", None)
-            picture = Image.open(BytesIO(base64.b64decode(data["image/png"])))
-            picture = picture.convert("RGB")
-            palette = picture.quantize(255)
-            # The background stays white.
-            colours = (palette.getpalette() or [])[: 3 * 255]
-            palette.putpalette([*colours, 255, 255, 255])
+            encoded = BytesIO(base64.b64decode(data["image/png"]))
+            picture = Image.open(encoded).convert("RGB")
+            small = picture.quantize(palette=picture.quantize(256))
+            # The background, as in a corner, keeps its colour exactly.
+            colours = small.getpalette() or []
+            start = 3 * int(np.asarray(small)[0, 0])
+            colours[start : start + 3] = np.asarray(picture)[0, 0].tolist()
+            small.putpalette(colours)
             buffer = BytesIO()
-            picture.quantize(palette=palette).save(buffer, format="PNG", optimize=True)
+            small.save(buffer, format="PNG", optimize=True)
             data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
 
 
