@@ -52,7 +52,9 @@ def execute(
     set_parameters(notebook, settings or {})
     # tqdm shows its bars as text, and warns of that, if ipywidgets is not installed.
     # Text is what is wanted here: widgets are not stored in a notebook.
-    quiet = {"PYTHONWARNINGS": "ignore:IProgress not found"}
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"}
+    # The kernel chooses the backend that shows figures.
+    environment.pop("MPLBACKEND", None)
     client = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -62,7 +64,7 @@ def execute(
         # A progress bar is stored as its last line.
         coalesce_streams=True,
     )
-    client.execute(env={**os.environ, **quiet})
+    client.execute(env=environment)
     return notebook
 
 
