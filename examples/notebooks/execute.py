@@ -50,9 +50,7 @@ def execute(
     """
     notebook = nbformat.read(path, as_version=4)
     set_parameters(notebook, settings or {})
-    # tqdm shows its bars as text, and warns of that, if ipywidgets is not installed.
-    # Text is what is wanted here: widgets are not stored in a notebook.
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"}
+    environment = dict(os.environ)
     # The kernel chooses the backend that shows figures.
     environment.pop("MPLBACKEND", None)
     client = NotebookClient(

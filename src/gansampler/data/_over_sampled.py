@@ -101,7 +101,7 @@ class OverSampledDataset(Dataset[tuple[Any, Any]]):
     >>> images.shape, images.dtype
     (torch.Size([4, 3, 16, 16]), torch.uint8)
     >>> [dataset.classes[target] for target in labels]
-    ['benign', 'benign', 'benign', 'benign']
+    ['malignant', 'benign', 'benign', 'benign']
     """
 
     def __init__(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+PADDING = "padding: 0.2em 0.6em"
+
 
 def report_to_html(figures: Mapping[str, Any]) -> str:
     """Return the figures of a clinical report as HTML, with a sentence for each.
@@ -96,7 +98,9 @@ def report_to_html(figures: Mapping[str, Any]) -> str:
 
 
 def _table(names: list[str], rows: list[str]) -> str:
-    head = "".join(f'<th style="text-align: center">{name}</th>' for name in names)
+    head = "".join(
+        f'<th style="text-align: center; {PADDING}">{name}</th>' for name in names
+    )
     return (
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
@@ -105,7 +109,7 @@ def _table(names: list[str], rows: list[str]) -> str:
 def _row(title: str, cells: list[str], last: str = "right") -> str:
     sides = ["right; white-space: nowrap"] * (len(cells) - 1) + [last]
     columns = "".join(
-        f'<td style="text-align: {side}">{cell}</td>'
+        f'<td style="text-align: {side}; {PADDING}">{cell}</td>'
         for side, cell in zip(sides, cells, strict=True)
     )
-    return f'<tr><th style="text-align: left">{title}</th>{columns}</tr>'
+    return f'<tr><th style="text-align: left; {PADDING}">{title}</th>{columns}</tr>'

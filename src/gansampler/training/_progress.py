@@ -12,9 +12,15 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets, the bar is text, as in a terminal.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 MAX_COLUMNS = 100
 # Below the full width, this many columns of a bar are kept before figures are left out.
