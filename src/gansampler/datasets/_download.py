@@ -11,7 +11,7 @@ from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 TIMEOUT = 30.0  # seconds without data
 BLOCK_BYTES = 2**18
