@@ -153,7 +153,11 @@ class TestAugmentation:
         assert not np.array_equal(first.predict_proba(X), plain.predict_proba(X))
 
     def test_of_grey_images(self, make, data):
-        make(augmentation="both", n_epochs=1).fit(data[0][..., 0], data[1])
+        X = data[0][..., 0]
+        changed = make(augmentation="both", n_epochs=1).fit(X, data[1])
+        plain = make(n_epochs=1).fit(X, data[1])
+        assert np.isfinite(changed.predict_proba(X)).all()
+        assert not np.array_equal(changed.predict_proba(X), plain.predict_proba(X))
 
     def test_colours_of_four_channels(self, make, data):
         X = np.concatenate([data[0], data[0][..., :1]], axis=3)

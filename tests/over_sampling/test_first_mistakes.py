@@ -159,4 +159,6 @@ def test_a_number_of_images(strategy, method):
 @pytest.mark.parametrize("strategy", [1, 1.0, {"malignant": 6}, "auto"])
 def test_ratios_and_dicts_are_taken(strategy):
     sampler = GANOverSampler(translator=Invert(), sampling_strategy=strategy)
-    sampler.fit_resample(X, Y)
+    _, y_resampled = sampler.fit_resample(X, Y)
+    expected = 6 if isinstance(strategy, dict) else np.count_nonzero(Y == "benign")
+    assert np.count_nonzero(np.asarray(y_resampled) == "malignant") == expected

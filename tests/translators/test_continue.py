@@ -63,7 +63,10 @@ def test_with_decay_the_same_number_of_epochs_is_as_one_run(tmp_path):
 def test_another_length_of_the_decay_is_another_run(tmp_path):
     translator(tmp_path, n_epochs=1, n_epochs_decay=1).fit(SOURCE, TARGET)
     # No warning that a run is continued.
-    translator(tmp_path, n_epochs=2, n_epochs_decay=2).fit(SOURCE, TARGET)
+    params = {"n_epochs": 2, "n_epochs_decay": 2}
+    other = translator(tmp_path, **params).fit(SOURCE, TARGET)
+    whole = translator(None, **params).fit(SOURCE, TARGET)
+    np.testing.assert_array_equal(other.translate(SOURCE), whole.translate(SOURCE))
 
 
 def test_a_saved_translator_knows_that_it_is_not_finished(tmp_path):
