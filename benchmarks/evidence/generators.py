@@ -17,7 +17,7 @@ from gansampler.networks import ResNetGenerator
 from gansampler.translators import BaseTranslator
 
 CACHE = Path(__file__).with_name("cache")
-SECONDS = 15 * 60
+SECONDS = 10 * 60
 
 
 def make_cyclegan(trainer: Trainer) -> CycleGAN:
@@ -54,7 +54,7 @@ def translate(
     seed: int,
     shuffle: bool = False,
 ) -> np.ndarray:
-    """Train a translator on a training set for 15 minutes, and return its images.
+    """Train a translator on a training set for ten minutes, and return its images.
 
     Parameters
     ----------
