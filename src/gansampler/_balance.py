@@ -7,21 +7,26 @@ import hashlib
 import json
 import os
 import shutil
-import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
 from gansampler import __version__
+from gansampler._commands import make_say, read_folder, say_end, wrap
 
 # Hidden: loaders of image folders that skip hidden files ignore them. Loaders that do
 # not skip hidden folders find none after the end, when the checkpoints are removed.
 CHECKPOINTS = ".checkpoints"
 RECORD = ".gansampler-command.json"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-COLUMNS = 80
+PICTURE = "translations.png"
+# Of the picture, in pixels.
+MIN_WIDTH, FONT_SIZE, LINE, GAP = 128, 15, 22, 16
 
 
 def balance_folder(args: argparse.Namespace, command: str) -> None:
@@ -41,21 +46,9 @@ def balance_folder(args: argparse.Namespace, command: str) -> None:
     """
     start = time.monotonic()
     out = Path(args.out).expanduser()
-    say = _say_nothing if args.quiet else print
-    say(f"Reading {args.root} ...", flush=True)
-    # They take seconds to import, so that the line above comes first.
-    from gansampler import GANOverSampler, Trainer, make_translator
-    from gansampler.datasets import load_image_folder
-
-    paths, y = load_image_folder(args.root, as_paths=True)
+    say = make_say(quiet=args.quiet)
+    paths, y = read_folder(args.root, say)
     _check_folders(Path(args.root).expanduser(), out)
-    before = Counter(y.tolist())
-    for label, count in before.items():
-        if count < 2:
-            raise ValueError(
-                f"Every class must have at least 2 images. Class {label!r} has one. "
-                "Add images, or move the folder elsewhere."
-            )
     request = _describe(args, paths.tolist())
     if _read_record(out) == request:
         say(
@@ -63,7 +56,9 @@ def balance_folder(args: argparse.Namespace, command: str) -> None:
             "it again, delete the folder."
         )
         return
-    say(f"{len(y)} images: {', '.join(f'{n} {label}' for label, n in before.items())}")
+    # They take seconds to import.
+    from gansampler import GANOverSampler, Trainer, make_translator
+
     say("Ctrl-C stops this, and the same command continues it.", flush=True)
     checkpoints = out / CHECKPOINTS
     trainer = Trainer(
@@ -84,6 +79,8 @@ def balance_folder(args: argparse.Namespace, command: str) -> None:
         synthetic = list(zip(resampled[new], labels[new], strict=True))
         originals = zip(resampled[~new], labels[~new], strict=True)
         _add_originals(out, list(originals), synthetic)
+    if sampler.examples_:
+        _draw_examples(sampler.examples_).save(out / PICTURE)
     is_finished = all(
         getattr(translator, "is_finished_", True)
         for translator in sampler.translators_.values()
@@ -91,16 +88,10 @@ def balance_folder(args: argparse.Namespace, command: str) -> None:
     if is_finished:
         shutil.rmtree(checkpoints, ignore_errors=True)
         (out / RECORD).write_text(json.dumps(request))
-    minutes, seconds = divmod(round(time.monotonic() - start), 60)
     counts = Counter(labels[~new].tolist()), Counter(labels.tolist())
     for line in _summarize(args, out, *counts, is_finished=is_finished):
         say(line)
-    say(f"This took {minutes} min {seconds} s. The command was")
-    say(f"  {command}")
-
-
-def _say_nothing(*args: object, **kwargs: object) -> None:
-    pass
+    say_end(say, start, command)
 
 
 def _check_folders(root: Path, out: Path) -> None:
@@ -198,18 +189,50 @@ def _summarize(
             f"originals, and {n_new} synthetic images of {size}. To train on them, "
             "load all in this size."
         )
-    yield from _wrap(text)
+    yield wrap(text)
     yield ""
-    yield f"{out / 'manifest.csv'} lists the synthetic images with their parents."
+    if n_new:
+        yield wrap(
+            f"{out / PICTURE} shows some originals above their translations. If these "
+            "do not look like images of their class, try --budget hours."
+        )
+    yield wrap(f"{out / 'manifest.csv'} lists the synthetic images with their parents.")
     if not is_finished:
         text = (
             "The training was stopped at its time limit. The same command continues "
             "it and replaces the synthetic images. If they are good enough, delete "
             f"{out / CHECKPOINTS}."
         )
-        yield from _wrap(text)
+        yield wrap(text)
 
 
-def _wrap(text: str) -> list[str]:
-    """Return lines; paths stay whole."""
-    return textwrap.wrap(text, COLUMNS, break_on_hyphens=False, break_long_words=False)
+def _draw_examples(examples: Mapping[str, Any]) -> Image.Image:
+    """Return a picture with sources above their translations, for each class."""
+    rows: list[tuple[str, Image.Image]] = []
+    for label, shown in examples.items():
+        sources = ", ".join(sorted(set(shown.source_labels.tolist())))
+        rows.append((f"originals: {sources}", _side_by_side(shown.source)))
+        rows.append((f"translated to: {label}", _side_by_side(shown.translated)))
+    font = ImageFont.load_default(FONT_SIZE)
+    # The font has no other characters.
+    captions = [text.encode("latin-1", "replace").decode("latin-1") for text, _ in rows]
+    width = max(row.width for _, row in rows)
+    width = max(width, *(GAP + int(font.getlength(text)) for text in captions))
+    # A gap after each pair, but for the last one.
+    height = sum(LINE + row.height for _, row in rows) + GAP * (len(examples) - 1)
+    picture = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    top = 0
+    for number, (text, (_, row)) in enumerate(zip(captions, rows, strict=True)):
+        draw.text((2, top + 1), text, "black", font)
+        picture.paste(row, (0, top + LINE))
+        top += LINE + row.height + GAP * (number % 2)
+    return picture
+
+
+def _side_by_side(images: np.ndarray) -> Image.Image:
+    """Join images of uint8 to a row; each is enlarged if it is small."""
+    row = Image.fromarray(np.concatenate(list(images), axis=1))
+    factor = -(-MIN_WIDTH // images.shape[2])
+    size = (factor * row.width, factor * row.height)
+    return row.resize(size, Image.Resampling.NEAREST)

@@ -1,9 +1,13 @@
+import io
 import pickle
 import sys
+from base64 import b64decode
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
+from IPython.display import Image as IPythonImage
 from PIL import Image
 
 from gansampler import Trainer
@@ -64,7 +68,15 @@ class Handle:
         self.shown = shown
 
     def update(self, picture):
-        self.shown[-1].append(np.asarray(picture))
+        self.shown[-1].append(png_of(picture))
+
+
+def png_of(picture):
+    """The pixels of the only picture that a notebook stores."""
+    formats, _ = DisplayFormatter().format(picture)
+    assert [name for name in formats if name.startswith("image")] == ["image/png"]
+    with Image.open(io.BytesIO(b64decode(formats["image/png"]))) as image:
+        return np.asarray(image)
 
 
 @pytest.fixture
@@ -74,15 +86,14 @@ def notebook(monkeypatch):
 
     def display(picture, *, display_id):
         assert display_id is True
-        shown.append([np.asarray(picture)])
+        shown.append([png_of(picture)])
         return Handle(shown)
 
     shell = type("ZMQInteractiveShell", (), {})()
     ipython = SimpleNamespace(get_ipython=lambda: shell)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
-    monkeypatch.setitem(
-        sys.modules, "IPython.display", SimpleNamespace(display=display)
-    )
+    ours = SimpleNamespace(display=display, Image=IPythonImage)
+    monkeypatch.setitem(sys.modules, "IPython.display", ours)
     return shown
 
 

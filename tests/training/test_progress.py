@@ -92,7 +92,7 @@ progress.close()
 """
 
 
-def run_in_terminal(columns, code, *args):
+def run_in_terminal(columns, code, *args, rows=24):
     """Return what a program writes to a terminal, as lines and redrawn lines."""
     pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
     import fcntl
@@ -100,7 +100,7 @@ def run_in_terminal(columns, code, *args):
     import termios
 
     parent, child = pty.openpty()
-    size = struct.pack("HHHH", 24, columns, 0, 0)
+    size = struct.pack("HHHH", rows, columns, 0, 0)
     fcntl.ioctl(child, termios.TIOCSWINSZ, size)
     env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
@@ -138,6 +138,87 @@ def test_a_bar_in_a_terminal(columns, description):
         assert " elapsed, " in lines[-1]
         assert description != "CycleGAN" or "epoch 10/10" in lines[-1]
     assert not any("e+" in line for line in lines)
+
+
+def test_a_terminal_that_does_not_know_its_size():
+    lines = run_in_terminal(0, TERMINAL, "CycleGAN", rows=0)
+    assert len(lines) > 5
+    assert max(map(len, lines)) <= 100
+    assert lines[-1].startswith("CycleGAN: 100%|")
+
+
+COMPARISON = """
+import time
+from gansampler.training import Progress
+outer = Progress(2, "comparing samplers", shown=True, unit="fit", estimates=False)
+for arm in ("none", "a sampler"):
+    outer.note({"split": "1/3", "sampler": arm})
+    inner = Progress(3, f"fitting {arm}", shown=True, unit="step")
+    for step in range(3):
+        inner.update(1)
+        time.sleep(0.21)
+    inner.close()
+    outer.update(1)
+outer.close()
+"""
+
+
+def test_a_bar_within_a_bar():
+    """What is fitted is shown at once, and without a time that would be wrong."""
+    lines = run_in_terminal(80, COMPARISON)
+    outer = [line for line in lines if line.startswith("comparing samplers: ")]
+    ends = [" 0/2 fit", " 0/2 fit, split 1/3 sampler none"]
+    ends += [f" 1/2 fit, split 1/3 sampler {arm}" for arm in ("none", "a sampler")]
+    ends += [" 2/2 fit, split 1/3 sampler a sampler"]
+    for end in ends:
+        assert any(line.endswith(f"|{end}") for line in outer)
+    # A finished bar stays, above the outer one, which ends the output.
+    kept = [line for line in lines if "100%" in line and "\x1b" not in line]
+    assert [line.partition(":")[0] for line in kept[:2]] == [
+        "fitting none",
+        "fitting a sampler",
+    ]
+    assert lines[-1].startswith("comparing samplers: 100%|")
+
+
+def test_lines_of_a_comparison(capsys, clock):
+    progress = Progress(6, "comparing", shown=True, unit="fit", estimates=False)
+    for split in (1, 2, 3):
+        for sampler in ("none", "mine"):
+            progress.note({"split": f"{split}/3", "sampler": sampler})
+            clock.now += 8
+            progress.update(1)
+    progress.close()
+    # The first one after ten seconds, the next one after fifteen more.
+    assert capsys.readouterr().err.splitlines() == [
+        "comparing: 2/6 fit (33%), split 2/3, sampler none",
+        "comparing: 4/6 fit (67%), split 3/3, sampler none",
+        "comparing: 6/6 fit (100%), split 3/3, sampler mine",
+    ]
+
+
+LIMITED = """
+import time
+from gansampler.training import Progress
+progress = Progress(100000, "CycleGAN", shown=True, unit="step", max_seconds=9.0)
+for step in range(3):
+    time.sleep(0.25)
+    progress.update(1)
+progress.close()
+"""
+
+
+def test_the_time_left_is_at_most_that_of_the_limit(capsys, clock):
+    lines = run_in_terminal(80, LIMITED)
+    assert lines[-1].endswith(", 00:08 left")
+    Trainer_lines = []
+    for max_time in (None, 100.0):
+        fit_for(clock, 11.0, max_time=max_time, verbose=1)
+        Trainer_lines.append(capsys.readouterr().err.splitlines())
+    unlimited, limited = Trainer_lines
+    # 300 steps of 11 seconds.
+    assert unlimited[0].endswith("00:11 elapsed, 54:49 left, loss 1, epoch 1/100")
+    assert limited[0].endswith("00:11 elapsed, 01:29 left, loss 1, epoch 1/100")
 
 
 def notes_of(monkeypatch, fit):

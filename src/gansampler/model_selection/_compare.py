@@ -192,10 +192,16 @@ def compare_samplers(
     results: dict[str, list[_Result]] = {arm: [] for arm in arms}
     shared: dict[str, str] = {}
     progress = Progress(
-        len(arms) * len(splits), "comparing samplers", shown=verbose > 0, unit="fit"
+        len(arms) * len(splits),
+        "comparing samplers",
+        shown=verbose > 0,
+        unit="fit",
+        # A translator takes much longer than the classifiers of the baselines.
+        estimates=False,
     )
 
     def run(arm: str, sampler: Any, number: int) -> None:
+        progress.note({"split": f"{number}/{len(splits)}", "sampler": arm})
         split = splits[number - 1]
         model = clone(classifier)
         seed_estimator(model, seeds[number - 1].classifier)

@@ -172,12 +172,14 @@ class SavePictures(Callback):
             return
         sources = np.asarray(self.X)[:N_IMAGES]
         rows = [_side_by_side(images) for images in (sources, task.translate(sources))]
-        picture = Image.fromarray(np.concatenate(rows))
-        picture.save(Path(self.path).expanduser() / f"epoch-{epoch:04d}.png")
+        path = Path(self.path).expanduser() / f"epoch-{epoch:04d}.png"
+        Image.fromarray(np.concatenate(rows)).save(path)
         if not in_notebook():
             return
+        module = import_module("IPython.display")
+        # Of a PIL image, IPython would store a JPEG too.
+        picture = module.Image(data=path.read_bytes(), format="png")
         if self._display is None:
-            module = import_module("IPython.display")
             self._display = module.display(picture, display_id=True)
         else:
             self._display.update(picture)

@@ -8,12 +8,14 @@ reports.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from tqdm import TqdmWarning
 
@@ -30,6 +32,27 @@ MAX_DESCRIPTION = 30
 SECONDS_UNTIL_LINE = 10.0
 SECONDS_BETWEEN_LINES = 15.0, 60.0
 SECONDS_BETWEEN_DRAWS = 0.2
+# Of a terminal that does not know its size.
+TERMINAL_SIZE = MAX_COLUMNS + 1, 24
+
+
+class _Bar(tqdm):
+    """A bar whose field "left" is the remaining time, at most until a time limit."""
+
+    max_seconds = math.inf
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """The fields of the bar."""
+        fields = super().format_dict
+        rate, elapsed = fields["rate"], fields["elapsed"]
+        if rate is None and elapsed:
+            rate = (fields["n"] - fields["initial"]) / elapsed
+        left = "?"
+        if rate:
+            seconds = (fields["total"] - fields["n"]) / rate
+            left = self.format_interval(_limit(seconds, elapsed, self.max_seconds))
+        return {**fields, "left": left}
 
 
 class Progress:
@@ -45,6 +68,11 @@ class Progress:
         False shows nothing.
     unit : str, default="img"
         What is counted.
+    max_seconds : float, default=inf
+        Time limit. The shown remaining time does not exceed it.
+    estimates : bool, default=True
+        False shows no times, because some counts take much longer than others. The
+        figures then say what is being done, and are shown at once.
 
     Examples
     --------
@@ -55,11 +83,19 @@ class Progress:
     """
 
     def __init__(
-        self, total: int, description: str, *, shown: bool, unit: str = "img"
+        self,
+        total: int,
+        description: str,
+        *,
+        shown: bool,
+        unit: str = "img",
+        max_seconds: float = math.inf,
+        estimates: bool = True,
     ) -> None:
         if len(description) > MAX_DESCRIPTION:
             description = description[: MAX_DESCRIPTION - 3] + "..."
         self._total, self._description, self._unit = total, description, unit
+        self._max_seconds, self._estimates = max_seconds, estimates
         self._count, self._earlier = 0, 0
         self._figures: list[str] = []
         self._start = self._last_note = time.monotonic()
@@ -70,14 +106,17 @@ class Progress:
             return
         self._is_notebook = in_notebook()
         if sys.stderr.isatty() or self._is_notebook:
-            self._bar = tqdm(
+            self._bar = _Bar(
                 total=total,
                 desc=description,
                 unit=unit,
                 mininterval=SECONDS_BETWEEN_DRAWS,
                 smoothing=0.05,
+                # Some terminals have 0 rows, in which tqdm would draw nothing.
+                nrows=shutil.get_terminal_size(TERMINAL_SIZE).lines,
                 **self._layout(),
             )
+            self._bar.max_seconds = max_seconds
         else:
             self._lines = True
 
@@ -114,14 +153,18 @@ class Progress:
             # The terminal may have another width than before.
             for name, value in self._layout().items():
                 setattr(self._bar, name, value)
+            if not self._estimates:
+                self._bar.refresh()
+        elif self._lines and not self._estimates:
+            self._print_line_if_due()
 
     def update(self, n_done: int) -> None:
         """Count `n_done` more."""
         self._count += n_done
         if self._bar is not None:
             self._bar.update(n_done)
-        elif self._lines and time.monotonic() > self._next_line:
-            self._print_line()
+        elif self._lines and self._estimates:
+            self._print_line_if_due()
 
     def close(self) -> None:
         """Show the last state, and end the display."""
@@ -136,14 +179,16 @@ class Progress:
         width = MAX_COLUMNS
         if not self._is_notebook:
             # The last column stays free, so that no line is wrapped.
-            columns = shutil.get_terminal_size((MAX_COLUMNS + 1, 24)).columns
+            columns = shutil.get_terminal_size(TERMINAL_SIZE).columns
             width = min(width, columns - 1)
         elapsed = "{elapsed} elapsed" if width == MAX_COLUMNS else "{elapsed}"
-        count = "" if self._figures else " {n_fmt}/{total_fmt} {unit}"
         start = "{desc}: {percentage:3.0f}%|{bar}|"
-        text = f"{count} {elapsed}, {{remaining}} left"
+        text = " {n_fmt}/{total_fmt} {unit}"
+        if self._estimates:
+            text = "" if self._figures else text
+            text += f" {elapsed}, {{left}} left"
         # The longest that these fields are in a run of less than 100 hours.
-        fields = {"elapsed": "1:00:00", "remaining": "10:00:00", "bar": "#" * MIN_BAR}
+        fields = {"elapsed": "1:00:00", "left": "10:00:00", "bar": "#" * MIN_BAR}
         fields |= {"desc": self._description, "unit": self._unit}
         fields |= {"n_fmt": str(self._total), "total_fmt": str(self._total)}
         length = len((start + text).format(percentage=100.0, **fields))
@@ -155,19 +200,25 @@ class Progress:
             "bar_format": start + text + end,
         }
 
+    def _print_line_if_due(self) -> None:
+        if time.monotonic() > self._next_line:
+            self._print_line()
+
     def _print_line(self) -> None:
         now = time.monotonic()
         seconds = now - self._start
         first, longest = SECONDS_BETWEEN_LINES
         self._next_line = now + min(max(first, seconds / 4), longest)
-        rate = (self._count - self._earlier) / seconds if seconds > 0 else 0.0
-        remaining = (self._total - self._count) / rate if rate > 0 else 0.0
         line = (
             f"{self._description}: {self._count}/{self._total} {self._unit} "
-            f"({100 * self._count / max(self._total, 1):.0f}%), "
-            f"{tqdm.format_interval(seconds)} elapsed, "
-            f"{tqdm.format_interval(remaining)} left"
+            f"({100 * self._count / max(self._total, 1):.0f}%)"
         )
+        if self._estimates:
+            rate = (self._count - self._earlier) / seconds if seconds > 0 else 0.0
+            left = (self._total - self._count) / rate if rate > 0 else 0.0
+            left = _limit(left, seconds, self._max_seconds)
+            line += f", {tqdm.format_interval(seconds)} elapsed, "
+            line += f"{tqdm.format_interval(left)} left"
         line += _join_what_fits(self._figures, ", ", MAX_COLUMNS - len(line))
         sys.stderr.write(f"{line}\n")
 
@@ -178,6 +229,11 @@ def in_notebook() -> bool:
     if shell is None:
         return False
     return type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def _limit(left: float, elapsed: float, max_seconds: float) -> float:
+    """Return the remaining seconds, at most those until the time limit."""
+    return min(left, max(max_seconds - elapsed, 0.0))
 
 
 def _join_what_fits(parts: list[str], separator: str, room: int) -> str:

@@ -229,11 +229,13 @@ class Trainer(NearestNameMixin, BaseEstimator):
             checkpoints = None
             if group.rank == 0 and self.checkpoint_dir is not None:
                 checkpoints = self._open_checkpoints(task, n_epochs, description)
+            max_seconds = _seconds(self.max_time)
             progress = Progress(
                 n_epochs * task.n_batches,
                 description,
                 shown=verbose > 0 and self.progress_bar,
                 unit="step",
+                max_seconds=max_seconds,
             )
             with set_up(fabric, task, group):
                 run = Run(
@@ -241,7 +243,7 @@ class Trainer(NearestNameMixin, BaseEstimator):
                     n_epochs,
                     fabric,
                     callbacks=self.callbacks or [],
-                    max_seconds=_seconds(self.max_time),
+                    max_seconds=max_seconds,
                     seconds_between_snapshots=_seconds(self.checkpoint_every),
                     progress=progress,
                     checkpoints=checkpoints,

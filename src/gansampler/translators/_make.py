@@ -99,7 +99,7 @@ def make_translator(
     Parameters
     ----------
     budget : {"minutes", "hours", "paper"}, default="minutes"
-        ``"minutes"`` trains for about ten minutes, and ``"hours"`` for about three
+        ``"minutes"`` trains for about ten minutes, and ``"hours"`` for two and a half
         hours, on two processor cores, with 300 images of 64 x 64 px in the larger
         class. The time grows in proportion to the images and to their pixels.
         ``"paper"`` has the settings of "MelaNet", see
