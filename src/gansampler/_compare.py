@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def compare_folder(args: argparse.Namespace, command: str) -> None:
     verbose = int(not args.quiet)
     classifier = TransferClassifier(verbose=verbose)
     # Missing weights are found before the images are read.
-    build_backbone(classifier.backbone)
+    build_backbone(classifier.backbone, weights=classifier.weights)
     shape = (args.image_size, args.image_size, 3)
     images = ImageSequence(paths, shape, on_error="skip")
     X, y = images.take(np.arange(len(images))), y[images.rows]
@@ -99,7 +100,7 @@ def _check_counts(y: np.ndarray, n_folds: int) -> None:
         )
 
 
-def _describe(y: np.ndarray, trains: list[np.ndarray], max_time: object) -> str:
+def _describe(y: np.ndarray, trains: list[np.ndarray], max_time: Any) -> str:
     """Return what will be compared and trained.
 
     Parameters
@@ -108,7 +109,7 @@ def _describe(y: np.ndarray, trains: list[np.ndarray], max_time: object) -> str:
     trains : list of ndarray
         Rows of the training part of each split.
     max_time : timedelta or None
-        Time limit of a translator.
+        Time limit of each translator.
     """
     counts = [Counter(y[train].tolist()) for train in trains]
     n_translators = sum(
@@ -121,7 +122,7 @@ def _describe(y: np.ndarray, trains: list[np.ndarray], max_time: object) -> str:
         score = "roc_auc_ovr is the mean area under the ROC curves of all classes"
     limit = "without a time limit"
     if max_time is not None:
-        limit = f"each for at most {max_time} (h:min:s)"
+        limit = f"each for at most {max_time.total_seconds() / 60:g} minutes"
     lines = [
         "",
         wrap(
@@ -134,8 +135,8 @@ def _describe(y: np.ndarray, trains: list[np.ndarray], max_time: object) -> str:
         wrap(f"{score}: 1 is perfect, and 0.5 is as good as chance."),
         "",
         wrap(
-            f"There are {len(trains)} folds. Each of them is the test images once. "
-            f"This trains {3 * len(trains)} classifiers and {n_translators} "
+            f"The images are divided into {len(trains)} folds, and each fold is used "
+            f"for testing once. This trains {3 * len(trains)} classifiers and {n_translators} "
             f"translators, {limit}. Ctrl-C stops it; a stopped comparison cannot be "
             "continued."
         ),
