@@ -136,9 +136,9 @@ def _describe(y: np.ndarray, trains: list[np.ndarray], max_time: Any) -> str:
         "",
         wrap(
             f"The images are divided into {len(trains)} folds, and each fold is used "
-            f"for testing once. This trains {3 * len(trains)} classifiers and {n_translators} "
-            f"translators, {limit}. Ctrl-C stops it; a stopped comparison cannot be "
-            "continued."
+            f"for testing once. This trains {3 * len(trains)} classifiers and "
+            f"{n_translators} translators, {limit}. Ctrl-C stops it; a stopped "
+            "comparison cannot be continued."
         ),
         "",
     ]
