@@ -192,10 +192,13 @@ def _summarize(
     yield wrap(text)
     yield ""
     if n_new:
-        yield wrap(
-            f"{out / PICTURE} shows some originals above their translations. If these "
-            "do not look like images of their class, try --budget hours."
-        )
+        text = f"{out / PICTURE} shows some originals above their translations."
+        if is_finished and args.budget == "minutes":
+            text += (
+                " If these do not look like images of their class, try --budget hours "
+                "and another --out."
+            )
+        yield wrap(text)
     yield f"{out / 'manifest.csv'} lists the synthetic images with their parents."
     if not is_finished:
         text = (
