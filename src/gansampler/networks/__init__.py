@@ -7,6 +7,7 @@ input are padded to multiples of it.
 from gansampler.networks._discriminators import PatchDiscriminator
 from gansampler.networks._init import init_weights
 from gansampler.networks._mlp import MLPDiscriminator, MLPGenerator
+from gansampler.networks._projected import ProjectedDiscriminator
 from gansampler.networks._projection import PatchProjection
 from gansampler.networks._resnet import ResNetGenerator
 from gansampler.networks._unet import UNetGenerator
@@ -16,6 +17,7 @@ __all__ = [
     "MLPGenerator",
     "PatchDiscriminator",
     "PatchProjection",
+    "ProjectedDiscriminator",
     "ResNetGenerator",
     "UNetGenerator",
     "init_weights",

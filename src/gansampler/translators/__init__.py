@@ -2,6 +2,7 @@
 
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._adversarial_task import AdversarialTask
+from gansampler.translators._augmentation import augment
 from gansampler.translators._base import BaseTranslator
 from gansampler.translators._cut import CUT
 from gansampler.translators._cyclegan import CycleGAN
@@ -19,5 +20,6 @@ __all__ = [
     "ImagePool",
     "TranslationTask",
     "UnpairedData",
+    "augment",
     "make_translator",
 ]

@@ -23,9 +23,15 @@ from gansampler._validation import (
     isolated_rng,
     spawn_seeds,
 )
+from gansampler.backbones import build_backbone
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence
-from gansampler.networks import MLPDiscriminator, PatchDiscriminator, ResNetGenerator
+from gansampler.networks import (
+    MLPDiscriminator,
+    PatchDiscriminator,
+    ProjectedDiscriminator,
+    ResNetGenerator,
+)
 from gansampler.training import Trainer
 from gansampler.translators._adversarial_task import (
     AdversarialSettings,
@@ -36,6 +42,7 @@ from gansampler.translators._data import Domain, UnpairedData
 from gansampler.translators._docstrings import insert_sections
 
 N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
+DISCRIMINATOR_BACKBONE, DISCRIMINATOR_SIDE = "efficientnet_lite0", 96
 SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
 
 
@@ -66,9 +73,20 @@ class AdversarialTranslator(BaseTranslator):
     n_blocks : "auto" or int, default="auto"
         Number of residual blocks of a ResNet generator. ``"auto"`` means 6 for images
         whose smaller side is below 256 px, and 9 for larger ones.
+    global_skip : bool, default=False
+        Whether a ResNet generator computes a change to its input instead of a new
+        image: see :class:`~gansampler.networks.ResNetGenerator`.
+    discriminator : {"patch", "projected"}, default="patch"
+        ``"patch"`` is trained from the pixels. ``"projected"`` is trained on frozen
+        features of EfficientNet-Lite0, which needs ``gansampler[pretrained]``: see
+        :class:`~gansampler.networks.ProjectedDiscriminator`. It needs fewer images and
+        steps. Its losses are hinge losses.
+    augment_discriminator : bool, default=False
+        Whether the discriminators see real images and translations with random changes
+        of colour and position, so that they cannot learn a few real images by heart.
     n_layers : int, default=3
-        Number of strided layers of a discriminator. Small images get fewer: 3 layers
-        need 24 px.
+        Number of strided layers of a patch discriminator. Small images get fewer: 3
+        layers need 24 px.
     n_epochs : int, default=100
         Epochs at the full learning rate. An epoch shows each image of the larger
         domain once.
@@ -157,6 +175,9 @@ class AdversarialTranslator(BaseTranslator):
     ngf: int = 64
     ndf: int = 64
     n_blocks: Literal["auto"] | int = "auto"
+    global_skip: bool = False
+    discriminator: Literal["patch", "projected"] = "patch"
+    augment_discriminator: bool = False
     n_layers: int = 3
     n_epochs: int = 100
     n_epochs_decay: int = 0
@@ -175,6 +196,9 @@ class AdversarialTranslator(BaseTranslator):
         "ngf": [at_least(1, int)],
         "ndf": [at_least(1, int)],
         "n_blocks": [StrOptions({"auto"}), at_least(1, int)],
+        "global_skip": ["boolean"],
+        "discriminator": [StrOptions({"patch", "projected"})],
+        "augment_discriminator": ["boolean"],
         "n_layers": [at_least(1, int)],
         "n_epochs": [at_least(0, int)],
         "n_epochs_decay": [at_least(0, int)],
@@ -316,6 +340,8 @@ class AdversarialTranslator(BaseTranslator):
             scalers=self.scalers_,
         )
         settings = AdversarialSettings(
+            hinge=self._is_projected,
+            augment=self.augment_discriminator and self.scalers_ is None,
             lr=self.lr,
             betas=self.betas,
             n_epochs=self.n_epochs,
@@ -347,14 +373,31 @@ class AdversarialTranslator(BaseTranslator):
         n_blocks = self.n_blocks
         if n_blocks == "auto":
             n_blocks = N_BLOCKS_SMALL if self._side < LARGE_SIDE else N_BLOCKS_LARGE
-        return ResNetGenerator(self.sample_shape_[-1], ngf=self.ngf, n_blocks=n_blocks)
+        return ResNetGenerator(
+            self.sample_shape_[-1],
+            ngf=self.ngf,
+            n_blocks=n_blocks,
+            global_skip=self.global_skip,
+        )
 
     def _build_discriminator(self) -> nn.Module:
         """Return a new discriminator, for images or for feature rows."""
         n_channels = self.sample_shape_[-1]
         if len(self.sample_shape_) == 1:
             return MLPDiscriminator(n_channels, width=self.ndf)
+        if self._is_projected:
+            backbone = build_backbone(
+                DISCRIMINATOR_BACKBONE,
+                in_channels=n_channels,
+                min_side=DISCRIMINATOR_SIDE,
+            )
+            return ProjectedDiscriminator(backbone, n_channels)
         return PatchDiscriminator(n_channels, ndf=self.ndf, n_layers=self.n_layers_)
+
+    @property
+    def _is_projected(self) -> bool:
+        """Whether discriminators use pretrained features; those of rows do not."""
+        return self.discriminator == "projected" and len(self.sample_shape_) > 1
 
     @property
     def _side(self) -> int:
