@@ -8,7 +8,6 @@ from typing import Any, Self
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gansampler.networks._layers import to_fast_layout
 
@@ -22,8 +21,8 @@ class ProjectedDiscriminator(nn.Module):
 
     The features are frozen. They are mixed by random convolutions that are frozen too:
     across channels, and from coarse to fine resolutions. Only the heads are trained,
-    one per resolution, with spectral normalisation. A discriminator that starts from
-    such features needs far fewer images and steps than one that starts from pixels.
+    one per resolution, with spectral normalisation [2]_. Such a discriminator needs far
+    fewer images and steps than one that starts from pixels.
 
     Parameters
     ----------
@@ -40,6 +39,8 @@ class ProjectedDiscriminator(nn.Module):
     ----------
     .. [1] A. Sauer, K. Chitta, J. Müller, A. Geiger, "Projected GANs converge faster",
        NeurIPS 2021.
+    .. [2] T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, "Spectral normalization for
+       generative adversarial networks", ICLR 2018.
 
     Examples
     --------
@@ -139,17 +140,46 @@ class ProjectedDiscriminator(nn.Module):
         return features[::-1]
 
 
+class _SpectralConv2d(nn.Conv2d):
+    """A convolution whose weights are divided by their largest singular value.
+
+    Each pass in training mode improves the estimate of its singular vectors by one
+    power iteration (Miyato et al. 2018). Modules with torch's parametrization cannot
+    be pickled.
+    """
+
+    u: torch.Tensor
+    v: torch.Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        matrix = self.weight.detach().flatten(1)
+        self.register_buffer("u", F.normalize(torch.randn(len(matrix)), dim=0))
+        self.register_buffer("v", F.normalize(matrix.T @ self.u, dim=0))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map (n, in_channels, h, w) to (n, out_channels, h', w')."""
+        matrix = self.weight.flatten(1)
+        if self.training:
+            with torch.no_grad():
+                # New tensors: the gradients of an earlier pass need the old ones.
+                self.u = F.normalize(matrix @ self.v, dim=0)
+                self.v = F.normalize(matrix.T @ self.u, dim=0)
+        largest = torch.dot(self.u, matrix @ self.v)
+        return self._conv_forward(input, self.weight / largest, self.bias)
+
+
 def _build_head(width: int, side: int) -> nn.Sequential:
     """Return strided convolutions down to a few pixels, and one score for each."""
     layers: list[nn.Module] = []
     for _ in range(max(0, math.ceil(math.log2(side / MAX_SIDE)))):
         layers += [
-            spectral_norm(nn.Conv2d(width, width, 4, stride=2, padding=1)),
+            _SpectralConv2d(width, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
         ]
     layers += [
-        spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
+        _SpectralConv2d(width, width, 3, padding=1),
         nn.LeakyReLU(0.2),
-        spectral_norm(nn.Conv2d(width, 1, 1)),
+        _SpectralConv2d(width, 1, 1),
     ]
     return nn.Sequential(*layers)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from abc import abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -23,27 +22,35 @@ from gansampler._validation import (
     isolated_rng,
     spawn_seeds,
 )
-from gansampler.backbones import build_backbone
-from gansampler.exceptions import ModelFileError
-from gansampler.images import ImageSequence
-from gansampler.networks import (
-    MLPDiscriminator,
-    PatchDiscriminator,
-    ProjectedDiscriminator,
-    ResNetGenerator,
+from gansampler.exceptions import (
+    ModelFileError,
+    TranslationFailedError,
+    TranslationFailedWarning,
 )
+from gansampler.images import ImageSequence
+from gansampler.networks import PatchDiscriminator, ResNetGenerator
+from gansampler.quality import FeatureExtractor
 from gansampler.training import Trainer
 from gansampler.translators._adversarial_task import (
     AdversarialSettings,
     AdversarialTask,
 )
 from gansampler.translators._base import BaseTranslator
-from gansampler.translators._data import Domain, UnpairedData
+from gansampler.translators._build import build_discriminator, build_resnet
+from gansampler.translators._data import UnpairedData
 from gansampler.translators._docstrings import insert_sections
+from gansampler.translators._evaluation import Evaluation
+from gansampler.translators._monitors import find_failures
+from gansampler.translators._scalers import (
+    scalers_from_tensors,
+    scalers_to_tensors,
+    with_prefix,
+)
 
-N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
-DISCRIMINATOR_BACKBONE, DISCRIMINATOR_SIDE = "efficientnet_lite0", 96
-SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
+# A discriminator's own network would find what deceives it realistic.
+EVALUATION_BACKBONE = "efficientnet_lite1"
+# Share of a discriminator's loss without training, below which it is saturated.
+SATURATED = 0.02
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -104,6 +111,18 @@ class AdversarialTranslator(BaseTranslator):
         Decay per step of an exponential moving average of the weights of
         `generator_st_`. Images are then translated with the average. 0 means no
         average; 0.999 averages over about the last 1,000 steps.
+    patience : int, default=None
+        Training ends after this many evaluations without a smaller kernel distance
+        between translations and target images. The translator gets the generator with
+        the smallest one. The features of the distance are those of EfficientNet-Lite1,
+        which ``gansampler[pretrained]`` installs. An evaluation takes place after each
+        epoch, or more rarely if epochs have fewer than 100 steps. None trains for all
+        epochs, and keeps the last generator.
+    on_failure : {"warn", "raise", "restart"}, default="warn"
+        What to do if the translations show that training failed: for example, if they
+        equal their sources, or all look the same. ``"restart"`` trains once more with
+        other random numbers, and warns if that fails too. Runs of fewer than 100 steps
+        are not checked, and neither are feature rows.
     horizontal_flip, vertical_flip : bool, default=False
         Whether training images are flipped at random from left to right, and upside
         down. Use flips only if a flipped image is as plausible as the original.
@@ -123,7 +142,9 @@ class AdversarialTranslator(BaseTranslator):
     discriminator_t_ : Module
         Discriminator of target images.
     history_ : list of dict
-        Number, duration and mean losses of each epoch.
+        Number, duration and mean losses of each epoch. For epochs that were evaluated,
+        also the figures of the translations: ``"change"``, ``"diversity"``,
+        ``"foreign_color"``, ``"grid"`` and, with `patience`, ``"kernel_distance"``.
     is_finished_ : bool
         Whether training came to its end, not to `max_time` or Ctrl-C.
     n_layers_ : int
@@ -186,6 +207,8 @@ class AdversarialTranslator(BaseTranslator):
     betas: tuple[float, float] = (0.5, 0.999)
     pool_size: int = 0
     ema_decay: float = 0.0
+    patience: int | None = None
+    on_failure: Literal["warn", "raise", "restart"] = "warn"
     horizontal_flip: bool = False
     vertical_flip: bool = False
     trainer: Trainer | None = None
@@ -207,6 +230,8 @@ class AdversarialTranslator(BaseTranslator):
         "betas": [tuple, list],
         "pool_size": [at_least(0, int)],
         "ema_decay": [at_least(0, below=1)],
+        "patience": [at_least(1, int), None],
+        "on_failure": [StrOptions({"warn", "raise", "restart"})],
         "horizontal_flip": ["boolean"],
         "vertical_flip": ["boolean"],
         "trainer": [HasMethods(["fit", "predict"]), None],
@@ -236,10 +261,7 @@ class AdversarialTranslator(BaseTranslator):
             for name in self._network_names
             for key, tensor in getattr(self, f"{name}_").state_dict().items()
         }
-        for domain, scaler in (self.scalers_ or {}).items():
-            for key in SCALER_STATE:
-                array = np.asarray(getattr(scaler, key))
-                tensors[f"scalers.{domain}.{key}"] = torch.from_numpy(array)
+        tensors |= scalers_to_tensors(self.scalers_ or {})
         state = {
             "params": params_to_json(self.get_params(deep=False)),
             "sample_shape": self.sample_shape_,
@@ -285,13 +307,15 @@ class AdversarialTranslator(BaseTranslator):
         model.sample_shape_ = tuple(state["sample_shape"])
         model.history_ = state["history"]
         model.is_finished_ = state["is_finished"]
-        model.scalers_ = _scalers(tensors) if len(model.sample_shape_) == 1 else None
+        model.scalers_ = (
+            scalers_from_tensors(tensors) if len(model.sample_shape_) == 1 else None
+        )
         with isolated_rng(0):
             model._set_networks()
         for name in model._network_names:
             network = getattr(model, f"{name}_").eval()
             try:
-                network.load_state_dict(_with_prefix(tensors, f"{name}."))
+                network.load_state_dict(with_prefix(tensors, f"{name}."))
             except RuntimeError as error:
                 raise ModelFileError(
                     f"The tensors of {name} in {path} must fit the network that the "
@@ -314,10 +338,31 @@ class AdversarialTranslator(BaseTranslator):
 
     def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
         rng = check_random_state(self.random_state)
+        failures = self._fit_once(source, target, rng)
+        if failures and self.on_failure == "restart":
+            failures = self._fit_once(source, target, rng)
+        if failures:
+            message = " ".join(["The training of the translator failed.", *failures])
+            if self.on_failure == "raise":
+                raise TranslationFailedError(message)
+            warnings.warn(message, TranslationFailedWarning, stacklevel=3)
+
+    def _fit_once(
+        self, source: ImageSequence, target: ImageSequence, rng: np.random.RandomState
+    ) -> list[str]:
+        """Train, and return the signs of failure."""
         init_seed, *seeds = spawn_seeds(rng, 4)
         with isolated_rng(init_seed):
             task = self._prepare(source, target, *seeds)
+            if self.scalers_ is None:
+                features = None
+                if self.patience is not None:
+                    features = FeatureExtractor(EVALUATION_BACKBONE)
+                task.evaluation = Evaluation(source, target, features, seeds[0])
             self._train(task, self.n_epochs + self.n_epochs_decay)
+        task.finish()
+        untrained_loss = 2.0 if self._is_projected else 0.5
+        return find_failures(self.history_, saturated_loss=SATURATED * untrained_loss)
 
     def _prepare(
         self,
@@ -342,6 +387,7 @@ class AdversarialTranslator(BaseTranslator):
         settings = AdversarialSettings(
             hinge=self._is_projected,
             augment=self.augment_discriminator and self.scalers_ is None,
+            patience=self.patience,
             lr=self.lr,
             betas=self.betas,
             n_epochs=self.n_epochs,
@@ -370,29 +416,21 @@ class AdversarialTranslator(BaseTranslator):
 
     def _build_resnet(self) -> ResNetGenerator:
         """Return a new ResNet generator."""
-        n_blocks = self.n_blocks
-        if n_blocks == "auto":
-            n_blocks = N_BLOCKS_SMALL if self._side < LARGE_SIDE else N_BLOCKS_LARGE
-        return ResNetGenerator(
-            self.sample_shape_[-1],
+        return build_resnet(
+            self.sample_shape_,
             ngf=self.ngf,
-            n_blocks=n_blocks,
+            n_blocks=self.n_blocks,
             global_skip=self.global_skip,
         )
 
     def _build_discriminator(self) -> nn.Module:
         """Return a new discriminator, for images or for feature rows."""
-        n_channels = self.sample_shape_[-1]
-        if len(self.sample_shape_) == 1:
-            return MLPDiscriminator(n_channels, width=self.ndf)
-        if self._is_projected:
-            backbone = build_backbone(
-                DISCRIMINATOR_BACKBONE,
-                in_channels=n_channels,
-                min_side=DISCRIMINATOR_SIDE,
-            )
-            return ProjectedDiscriminator(backbone, n_channels)
-        return PatchDiscriminator(n_channels, ndf=self.ndf, n_layers=self.n_layers_)
+        return build_discriminator(
+            self.discriminator,
+            self.sample_shape_,
+            ndf=self.ndf,
+            n_layers=self.n_layers_,
+        )
 
     @property
     def _is_projected(self) -> bool:
@@ -410,23 +448,3 @@ class AdversarialTranslator(BaseTranslator):
 
     def _discriminator_network(self) -> nn.Module:
         return self.discriminator_t_
-
-
-def _with_prefix(
-    tensors: dict[str, torch.Tensor], prefix: str
-) -> dict[str, torch.Tensor]:
-    return {
-        key.removeprefix(prefix): tensor
-        for key, tensor in tensors.items()
-        if key.startswith(prefix)
-    }
-
-
-def _scalers(tensors: dict[str, torch.Tensor]) -> dict[Domain, StandardScaler]:
-    domains: tuple[Domain, ...] = ("source", "target")
-    scalers = {d: StandardScaler().set_output(transform="default") for d in domains}
-    for domain, scaler in scalers.items():
-        for key, tensor in _with_prefix(tensors, f"scalers.{domain}.").items():
-            array = tensor.numpy()
-            setattr(scaler, key, array if array.ndim else array.item())
-    return scalers

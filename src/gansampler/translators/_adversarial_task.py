@@ -20,6 +20,7 @@ from gansampler.losses import (
 )
 from gansampler.translators._augmentation import N_DRAWS, augment
 from gansampler.translators._data import UnpairedData
+from gansampler.translators._evaluation import Evaluation
 from gansampler.translators._pool import ImagePool
 from gansampler.translators._task import TranslationTask
 
@@ -34,6 +35,8 @@ class AdversarialSettings:
         Whether the adversarial losses are hinge losses instead of least squares.
     augment : bool
         Whether the discriminators see images changed at random.
+    patience : int or None
+        Evaluations without a smaller kernel distance after which training ends.
     lr, betas, n_epochs, n_epochs_decay
         Of the optimisers.
     pool_size, pool_seed
@@ -44,6 +47,7 @@ class AdversarialSettings:
 
     hinge: bool = False
     augment: bool = False
+    patience: int | None = None
     lr: float
     betas: tuple[float, float]
     n_epochs: int
@@ -79,6 +83,8 @@ class AdversarialTask(TranslationTask):
     ----------
     pools : dict of str -> ImagePool
         Earlier translations for each discriminator.
+    evaluation : Evaluation or None
+        Measures the translations after some of the epochs. Feature rows have none.
     rng : numpy.random.Generator
         For what a step draws at random. It is the same in all processes, and part of
         a checkpoint.
@@ -132,7 +138,11 @@ class AdversarialTask(TranslationTask):
             for name, seed in zip(self.discriminators, seeds, strict=True)
         }
         self.rng = np.random.default_rng(settings.step_seed)
-        self.augment = settings.augment
+        self.augment, self.patience = settings.augment, settings.patience
+        self.evaluation: Evaluation | None = None
+        self.best_distance = float("inf")
+        self.best_generator: dict[str, torch.Tensor] | None = None
+        self.n_evaluations_since_best = 0
         self.generator_loss, self.discriminator_loss = (
             (hinge_generator_loss, hinge_discriminator_loss)
             if settings.hinge
@@ -270,12 +280,46 @@ class AdversarialTask(TranslationTask):
             return super().summarize(losses)
         return {name: sum(values) / len(values) for name, values in parts.items()}
 
+    def end_epoch(self, record: dict[str, float]) -> bool:
+        """Add the figures of an evaluation to the record; True if training should end.
+
+        With `patience`, the generator with the smallest kernel distance is kept.
+        """
+        evaluation = self.evaluation
+        if evaluation is None or not evaluation.is_due(int(record["n_steps"])):
+            return False
+        record |= evaluation(self.translate)
+        if self.patience is None:
+            return False
+        self.n_evaluations_since_best += 1
+        if record["kernel_distance"] < self.best_distance:
+            self.best_distance = record["kernel_distance"]
+            self.n_evaluations_since_best = 0
+            self.best_generator = {
+                name: tensor.detach().to("cpu", copy=True)
+                for name, tensor in self._translating_network().state_dict().items()
+            }
+        return self.n_evaluations_since_best >= self.patience
+
+    def finish(self) -> None:
+        """Give the network that translates the weights of the best evaluation."""
+        if self.best_generator is not None:
+            self._translating_network().load_state_dict(self.best_generator)
+
+    def _translating_network(self) -> nn.Module:
+        average = self.averages.get("generator_st")
+        return self.modules["generator_st"] if average is None else average.module
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the seed of the data, the pools and the state of `rng`."""
+        """Return the seed of the data, the pools, `rng` and the best generator."""
         return {
             **super().state_dict(),
             "pools": [pool.state_dict() for pool in self.pools.values()],
             "rng": self.rng.bit_generator.state,
+            "evaluation": self.evaluation and self.evaluation.state_dict(),
+            "best_distance": self.best_distance,
+            "best_generator": self.best_generator,
+            "n_evaluations_since_best": self.n_evaluations_since_best,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -284,3 +328,8 @@ class AdversarialTask(TranslationTask):
         for pool, pool_state in zip(self.pools.values(), state["pools"], strict=True):
             pool.load_state_dict(pool_state, self.device)
         self.rng.bit_generator.state = state["rng"]
+        if self.evaluation is not None:
+            self.evaluation.load_state_dict(state["evaluation"])
+        self.best_distance = state["best_distance"]
+        self.best_generator = state["best_generator"]
+        self.n_evaluations_since_best = state["n_evaluations_since_best"]
