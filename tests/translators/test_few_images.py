@@ -14,6 +14,9 @@ from gansampler.images import ImageSequence
 from gansampler.training import Callback
 from gansampler.translators import _adversarial, _evaluation
 
+IGNORES_FAILURES = pytest.mark.filterwarnings(
+    "ignore::gansampler.exceptions.TranslationFailedWarning"
+)
 KINDS = pytest.mark.parametrize("kind", [CycleGAN, CUT])
 
 
@@ -48,7 +51,7 @@ def mean_color(monkeypatch):
         def transform(self, X):
             return X.mean(axis=(1, 2)) / 255
 
-    monkeypatch.setattr(_adversarial, "FeatureExtractor", MeanColor)
+    monkeypatch.setattr(_evaluation, "FeatureExtractor", MeanColor)
 
 
 def weights_of(model):
@@ -113,7 +116,7 @@ def test_augmented_images_differ_in_each_step(domains, discriminator):
 
 
 @KINDS
-@pytest.mark.parametrize("crash", [(1, 2), (2, 3)])
+@pytest.mark.parametrize("crash", [(2, 2)])
 def test_interrupted_equals_uninterrupted(
     domains, tmp_path, kind, crash, often, mean_color
 ):
@@ -178,6 +181,7 @@ class Distances(Callback):
         self.generators.append({name: t.clone() for name, t in state.items()})
 
 
+@IGNORES_FAILURES
 def test_the_generator_with_the_smallest_distance_is_kept(domains, often, mean_color):
     watch = Distances()
     params = {"discriminator": "patch", "lr": 0.02, "n_epochs": 12, "patience": 12}
@@ -190,6 +194,7 @@ def test_the_generator_with_the_smallest_distance_is_kept(domains, often, mean_c
         assert torch.equal(tensor, watch.generators[best][name])
 
 
+@IGNORES_FAILURES
 def test_training_ends_after_patience(domains, often, mean_color):
     params = {"discriminator": "patch", "lr": 0.02, "n_epochs": 50, "patience": 2}
     model = tiny(CUT, **params).fit(*domains)
@@ -207,9 +212,9 @@ def test_the_distance_is_that_of_all_features(domains, often):
 @pytest.fixture
 def one_failure(monkeypatch):
     """Report a failure after the first training only."""
-    reports = [["The translations are bad."], []]
+    reports = iter([["The translations are bad."]])
     monkeypatch.setattr(
-        _adversarial, "find_failures", lambda *args, **kwargs: reports.pop(0)
+        _adversarial, "find_failures", lambda *args, **kwargs: next(reports, [])
     )
 
 
@@ -226,18 +231,36 @@ def test_a_failure_is_an_error(domains, one_failure):
     assert not hasattr(model, "generator_st_")
 
 
+class Counter(Callback):
+    n_fits = 0
+
+    def on_fit_start(self, task, n_epochs):
+        self.n_fits += 1
+
+
 def test_a_failure_starts_another_training(domains, one_failure):
-    model = tiny(CUT, n_epochs=1, on_failure="restart").fit(*domains)
-    monkey = tiny(CUT, n_epochs=0).fit(*domains)
-    first, second = (
-        next(network.generator_st_.parameters()) for network in (monkey, model)
-    )
-    assert not torch.allclose(first, second, atol=0.005)
+    counter = Counter()
+    params = {"n_epochs": 1, "on_failure": "restart", "discriminator": "patch"}
+    model = tiny(CUT, trainer=Trainer(callbacks=[counter]), **params).fit(*domains)
+    assert counter.n_fits == 2
+    first = tiny(CUT, n_epochs=1, discriminator="patch").fit(*domains)
+    images = [translator.translate(domains[0]) for translator in (first, model)]
+    assert (images[0] != images[1]).mean() > 0.5
 
 
-def test_an_untrained_translator_is_reported(domains, often):
-    """A generator that changes nothing, from the first step to the check."""
-    model = tiny(CUT, n_epochs=1, lr=1e-12, discriminator="patch", global_skip=True)
+class Same(torch.nn.Module):
+    """Returns its input."""
+
+    def __init__(self, n_channels):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, input):
+        return self.factor * input
+
+
+def test_a_translator_that_changes_nothing_is_reported(domains, often):
+    model = tiny(CycleGAN, generator=Same, lr=1e-12, discriminator="patch")
     with pytest.warns(TranslationFailedWarning, match="almost equal to their sources"):
         model.fit(*domains)
 

@@ -6,8 +6,6 @@ import pytest
 from gansampler.datasets import make_lesions
 from gansampler.translators._monitors import find_failures, measure
 
-SATURATED = 0.01
-
 
 @pytest.fixture(scope="module")
 def classes():
@@ -18,7 +16,7 @@ def classes():
 
 def sentences(source, translated, target):
     history = [{"epoch": 1, **measure(source, translated, target)}]
-    return find_failures(history, saturated_loss=SATURATED)
+    return find_failures(history, hinge=False)
 
 
 def test_the_other_class_itself_is_healthy(classes):
@@ -74,9 +72,7 @@ def records(**losses):
 
 def test_a_discriminator_without_error():
     losses = [0.4, 0.2, 0.1, 0.004, 0.003]
-    (sentence,) = find_failures(
-        records(discriminator_t=losses), saturated_loss=SATURATED
-    )
+    (sentence,) = find_failures(records(discriminator_t=losses), hinge=False)
     assert "without error (its loss is 0.003)" in sentence
 
 
@@ -85,13 +81,13 @@ def test_a_cycle_loss_that_rises():
     both = np.concatenate([falling, rising]).tolist()
     (sentence,) = find_failures(
         records(cycle_source=both, discriminator_t=[0.3] * 40),
-        saturated_loss=SATURATED,
+        hinge=False,
     )
     assert "'cycle_source' has risen from" in sentence
     healthy = records(cycle_source=falling.tolist())
-    assert find_failures(healthy, saturated_loss=SATURATED) == []
+    assert find_failures(healthy, hinge=False) == []
 
 
 def test_a_run_without_evaluations_or_without_epochs_has_no_failures():
-    assert find_failures([], saturated_loss=SATURATED) == []
-    assert find_failures(records(loss=[1.0]), saturated_loss=SATURATED) == []
+    assert find_failures([], hinge=False) == []
+    assert find_failures(records(loss=[1.0]), hinge=False) == []

@@ -16,6 +16,60 @@ N_SCALES = 4
 MAX_SIDE = 8
 
 
+class FrozenFeatures(nn.Module):
+    """A feature network that stays as it is while other networks are trained.
+
+    Its weights get no gradients, and its layers stay in evaluation mode.
+
+    Parameters
+    ----------
+    network : Module
+        Network with a method ``stages(images)``, such as a
+        :class:`~gansampler.backbones.Backbone`.
+
+    Examples
+    --------
+    >>> from gansampler.backbones import build_backbone
+    >>> from gansampler.networks import FrozenFeatures
+    >>> features = FrozenFeatures(build_backbone("squeezenet1_1", weights=None))
+    >>> any(part.training for part in features.train().network.modules())
+    False
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Leave the network in evaluation mode."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Leave the weights without gradients."""
+        return self
+
+    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Return the feature maps at each resolution, from fine to coarse.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, n_channels, height, width)
+            Images in [-1, 1].
+
+        Returns
+        -------
+        maps : list of Tensor of shape (n, n_features, h, w)
+            In the dtype of the weights; autocast does not apply.
+        """
+        weight = next(self.network.parameters())
+        # Depthwise convolutions are slower in half precision on CPUs.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.network.stages(to_fast_layout(images.to(weight.dtype)))
+
+
 class ProjectedDiscriminator(nn.Module):
     """Score images by the features of a pretrained network, at several resolutions.
 
@@ -29,7 +83,7 @@ class ProjectedDiscriminator(nn.Module):
     backbone : Module
         Pretrained network with a method ``stages(images)``, which returns feature maps
         from fine to coarse, such as a :class:`~gansampler.backbones.Backbone`. The
-        last four are used. It is frozen, and stays in evaluation mode.
+        last four are used. It becomes frozen.
     n_channels : int, default=3
         Channels of the images.
     width : int, default=64
@@ -57,7 +111,7 @@ class ProjectedDiscriminator(nn.Module):
         self, backbone: nn.Module, n_channels: int = 3, *, width: int = 64
     ) -> None:
         super().__init__()
-        self.backbone: Any = backbone.eval().requires_grad_(False)
+        self.features = FrozenFeatures(backbone)
         with torch.no_grad():
             side = max(64, getattr(backbone, "min_side", 1))
             maps = self._stages(torch.zeros(1, n_channels, side, side))
@@ -81,12 +135,6 @@ class ProjectedDiscriminator(nn.Module):
             _build_head(width, min(stage.shape[2:])) for stage in maps
         )
 
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode of the heads. The backbone stays in evaluation mode."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
-
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set whether the heads get gradients. The other layers stay frozen."""
         self.heads.requires_grad_(requires_grad)
@@ -106,10 +154,8 @@ class ProjectedDiscriminator(nn.Module):
             In the dtype of the weights. Coarser scores are repeated to the size of the
             finest ones.
         """
-        dtype = self.across_channels[0].weight.dtype
-        # Depthwise convolutions are slower in half precision on CPUs.
         with torch.autocast(input.device.type, enabled=False):
-            features = self._mix(self._stages(to_fast_layout(input.to(dtype))))
+            features = self._mix(self._stages(input))
             scores = [
                 head(maps) for head, maps in zip(self.heads, features, strict=True)
             ]
@@ -117,7 +163,7 @@ class ProjectedDiscriminator(nn.Module):
             return torch.cat([F.interpolate(s, size) for s in scores], dim=1)
 
     def _stages(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return self.backbone.stages(images)[-N_SCALES:]
+        return self.features.stages(images)[-N_SCALES:]
 
     def _mix(self, stages: list[torch.Tensor]) -> list[torch.Tensor]:
         """Mix the channels of each stage, and then the stages from coarse to fine."""

@@ -9,6 +9,7 @@ from gansampler.translators._cyclegan import CycleGAN
 from gansampler.translators._data import UnpairedData
 from gansampler.translators._make import make_translator
 from gansampler.translators._pool import ImagePool
+from gansampler.translators._simgan import SimGAN
 from gansampler.translators._task import TranslationTask
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "BaseTranslator",
     "CycleGAN",
     "ImagePool",
+    "SimGAN",
     "TranslationTask",
     "UnpairedData",
     "augment",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,14 +21,9 @@ from gansampler._validation import (
     isolated_rng,
     spawn_seeds,
 )
-from gansampler.exceptions import (
-    ModelFileError,
-    TranslationFailedError,
-    TranslationFailedWarning,
-)
+from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence
 from gansampler.networks import PatchDiscriminator, ResNetGenerator
-from gansampler.quality import FeatureExtractor
 from gansampler.training import Trainer
 from gansampler.translators._adversarial_task import (
     AdversarialSettings,
@@ -40,17 +34,13 @@ from gansampler.translators._build import build_discriminator, build_resnet
 from gansampler.translators._data import UnpairedData
 from gansampler.translators._docstrings import insert_sections
 from gansampler.translators._evaluation import Evaluation
-from gansampler.translators._monitors import find_failures
-from gansampler.translators._scalers import (
+from gansampler.translators._monitors import find_failures, report_failures
+from gansampler.translators._tensors import (
+    load_networks,
+    networks_to_tensors,
     scalers_from_tensors,
     scalers_to_tensors,
-    with_prefix,
 )
-
-# A discriminator's own network would find what deceives it realistic.
-EVALUATION_BACKBONE = "efficientnet_lite1"
-# Share of a discriminator's loss without training, below which it is saturated.
-SATURATED = 0.02
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -66,8 +56,7 @@ class AdversarialTranslator(BaseTranslator):
     - ``_build_task(networks, data, settings)`` returns an :class:`AdversarialTask`,
       which says how one training step goes.
 
-    The base draws the seeds, trains the task, and saves and loads the networks. A
-    subclass with further parameters declares them as fields of a
+    A subclass with further parameters declares them as fields of a
     ``dataclass(kw_only=True, eq=False, repr=False)``, and adds their constraints to
     those of the base. In its docstring, the lines ``{common_parameters}`` and
     ``{common_attributes}`` are replaced by the texts below.
@@ -82,15 +71,14 @@ class AdversarialTranslator(BaseTranslator):
         whose smaller side is below 256 px, and 9 for larger ones.
     global_skip : bool, default=False
         Whether a ResNet generator computes a change to its input instead of a new
-        image: see :class:`~gansampler.networks.ResNetGenerator`.
+        image.
     discriminator : {"patch", "projected"}, default="patch"
         ``"patch"`` is trained from the pixels. ``"projected"`` is trained on frozen
-        features of EfficientNet-Lite0, which needs ``gansampler[pretrained]``: see
-        :class:`~gansampler.networks.ProjectedDiscriminator`. It needs fewer images and
-        steps. Its losses are hinge losses.
+        features of EfficientNet-Lite0 (``gansampler[pretrained]``), with hinge losses.
+        It needs fewer images and steps. Feature rows have a perceptron.
     augment_discriminator : bool, default=False
-        Whether the discriminators see real images and translations with random changes
-        of colour and position, so that they cannot learn a few real images by heart.
+        Whether discriminators see images with random changes of colour and position,
+        so that they cannot learn a few real images by heart.
     n_layers : int, default=3
         Number of strided layers of a patch discriminator. Small images get fewer: 3
         layers need 24 px.
@@ -108,21 +96,17 @@ class AdversarialTranslator(BaseTranslator):
     pool_size : int, default=0, or 50 for CycleGAN
         Earlier translations that are kept for each discriminator; 0 for none.
     ema_decay : float, default=0.0
-        Decay per step of an exponential moving average of the weights of
-        `generator_st_`. Images are then translated with the average. 0 means no
-        average; 0.999 averages over about the last 1,000 steps.
+        Decay per step of a moving average of the weights of `generator_st_`, which then
+        translates. 0 means no average; 0.999 averages over about 1,000 steps.
     patience : int, default=None
-        Training ends after this many evaluations without a smaller kernel distance
-        between translations and target images. The translator gets the generator with
-        the smallest one. The features of the distance are those of EfficientNet-Lite1,
-        which ``gansampler[pretrained]`` installs. An evaluation takes place after each
-        epoch, or more rarely if epochs have fewer than 100 steps. None trains for all
-        epochs, and keeps the last generator.
+        Training ends after this many evaluations without a smaller kernel distance to
+        the target images, in features of EfficientNet-Lite1
+        (``gansampler[pretrained]``), and the best generator is kept. Evaluations are
+        100 steps or an epoch apart, whatever is more. None keeps the last generator.
     on_failure : {"warn", "raise", "restart"}, default="warn"
-        What to do if the translations show that training failed: for example, if they
-        equal their sources, or all look the same. ``"restart"`` trains once more with
-        other random numbers, and warns if that fails too. Runs of fewer than 100 steps
-        are not checked, and neither are feature rows.
+        What to do if training failed: for example, if translations equal their sources
+        or look all the same. ``"restart"`` trains once more, and then warns. Feature
+        rows, and runs of fewer than 100 steps, are not checked.
     horizontal_flip, vertical_flip : bool, default=False
         Whether training images are flipped at random from left to right, and upside
         down. Use flips only if a flipped image is as plausible as the original.
@@ -142,9 +126,8 @@ class AdversarialTranslator(BaseTranslator):
     discriminator_t_ : Module
         Discriminator of target images.
     history_ : list of dict
-        Number, duration and mean losses of each epoch. For epochs that were evaluated,
-        also the figures of the translations: ``"change"``, ``"diversity"``,
-        ``"foreign_color"``, ``"grid"`` and, with `patience`, ``"kernel_distance"``.
+        Number, duration and mean losses of each epoch; after evaluations ``"change"``,
+        ``"diversity"``, ``"foreign_color"``, ``"grid"``, ``"kernel_distance"`` as well.
     is_finished_ : bool
         Whether training came to its end, not to `max_time` or Ctrl-C.
     n_layers_ : int
@@ -157,26 +140,21 @@ class AdversarialTranslator(BaseTranslator):
     See Also
     --------
     AdversarialTask : One training step.
-    gansampler.CycleGAN : Two generators and two discriminators.
-    gansampler.CUT : One generator and one discriminator.
 
     Examples
     --------
-    A generator without any other loss than the adversarial one:
+    A translator without any other loss than the adversarial one:
 
-    >>> from gansampler.datasets import make_lesions
+    >>> import numpy as np
     >>> from gansampler.translators import AdversarialTask, AdversarialTranslator
     >>> class PlainTask(AdversarialTask):
     ...     def training_step(self, batch):
-    ...         real_source, real_target = batch
+    ...         source, target = batch
     ...         with self.frozen_discriminators():
-    ...             fake_target = self.modules["generator_st"](real_source)
-    ...             loss = self.adversarial_loss("discriminator_t", fake_target)
+    ...             fake = self.modules["generator_st"](source)
+    ...             loss = self.adversarial_loss("discriminator_t", fake)
     ...             self.update_generators(loss)
-    ...         losses = self.update_discriminators(
-    ...             discriminator_t=(real_target, fake_target)
-    ...         )
-    ...         return {"adversarial": loss, **losses}
+    ...         return self.update_discriminators(discriminator_t=(target, fake))
     >>> class PlainGAN(AdversarialTranslator):
     ...     def _build_networks(self):
     ...         return {
@@ -186,11 +164,8 @@ class AdversarialTranslator(BaseTranslator):
     ...
     ...     def _build_task(self, networks, data, settings):
     ...         return PlainTask(networks, data, settings)
-    >>> X, y = make_lesions(12, weights=(0.5, 0.5), image_size=16, random_state=0)
     >>> translator = PlainGAN(ngf=4, ndf=4, n_epochs=1, random_state=0)
-    >>> translator = translator.fit(X[y == "benign"], X[y == "malignant"])
-    >>> translator.translate(X[:3]).shape
-    (3, 16, 16, 3)
+    >>> translator = translator.fit(*np.random.default_rng(0).random((2, 4, 16, 16, 3)))
     """
 
     ngf: int = 64
@@ -256,12 +231,8 @@ class AdversarialTranslator(BaseTranslator):
             Written atomically.
         """
         check_is_fitted(self)
-        tensors = {
-            f"{name}.{key}": tensor
-            for name in self._network_names
-            for key, tensor in getattr(self, f"{name}_").state_dict().items()
-        }
-        tensors |= scalers_to_tensors(self.scalers_ or {})
+        tensors = networks_to_tensors(self._networks())
+        tensors |= scalers_to_tensors(self.scalers_)
         state = {
             "params": params_to_json(self.get_params(deep=False)),
             "sample_shape": self.sample_shape_,
@@ -307,20 +278,10 @@ class AdversarialTranslator(BaseTranslator):
         model.sample_shape_ = tuple(state["sample_shape"])
         model.history_ = state["history"]
         model.is_finished_ = state["is_finished"]
-        model.scalers_ = (
-            scalers_from_tensors(tensors) if len(model.sample_shape_) == 1 else None
-        )
+        model.scalers_ = scalers_from_tensors(tensors)
         with isolated_rng(0):
             model._set_networks()
-        for name in model._network_names:
-            network = getattr(model, f"{name}_").eval()
-            try:
-                network.load_state_dict(with_prefix(tensors, f"{name}."))
-            except RuntimeError as error:
-                raise ModelFileError(
-                    f"The tensors of {name} in {path} must fit the network that the "
-                    f"parameters build. {error}"
-                ) from error
+        load_networks(model._networks(), tensors, path)
         return model
 
     @abstractmethod
@@ -341,11 +302,7 @@ class AdversarialTranslator(BaseTranslator):
         failures = self._fit_once(source, target, rng)
         if failures and self.on_failure == "restart":
             failures = self._fit_once(source, target, rng)
-        if failures:
-            message = " ".join(["The training of the translator failed.", *failures])
-            if self.on_failure == "raise":
-                raise TranslationFailedError(message)
-            warnings.warn(message, TranslationFailedWarning, stacklevel=3)
+        report_failures(failures, as_error=self.on_failure == "raise")
 
     def _fit_once(
         self, source: ImageSequence, target: ImageSequence, rng: np.random.RandomState
@@ -355,14 +312,12 @@ class AdversarialTranslator(BaseTranslator):
         with isolated_rng(init_seed):
             task = self._prepare(source, target, *seeds)
             if self.scalers_ is None:
-                features = None
-                if self.patience is not None:
-                    features = FeatureExtractor(EVALUATION_BACKBONE)
-                task.evaluation = Evaluation(source, target, features, seeds[0])
+                task.evaluation = Evaluation(
+                    source, target, seeds[0], distance=self.patience is not None
+                )
             self._train(task, self.n_epochs + self.n_epochs_decay)
         task.finish()
-        untrained_loss = 2.0 if self._is_projected else 0.5
-        return find_failures(self.history_, saturated_loss=SATURATED * untrained_loss)
+        return find_failures(self.history_, hinge=self._is_projected)
 
     def _prepare(
         self,
@@ -414,23 +369,18 @@ class AdversarialTranslator(BaseTranslator):
             self._network_names.append("generator_st_ema")
         return networks
 
+    def _networks(self) -> dict[str, nn.Module]:
+        return {name: getattr(self, f"{name}_") for name in self._network_names}
+
     def _build_resnet(self) -> ResNetGenerator:
         """Return a new ResNet generator."""
-        return build_resnet(
-            self.sample_shape_,
-            ngf=self.ngf,
-            n_blocks=self.n_blocks,
-            global_skip=self.global_skip,
-        )
+        shape, skip = self.sample_shape_, self.global_skip
+        return build_resnet(shape, self.ngf, self.n_blocks, global_skip=skip)
 
     def _build_discriminator(self) -> nn.Module:
         """Return a new discriminator, for images or for feature rows."""
-        return build_discriminator(
-            self.discriminator,
-            self.sample_shape_,
-            ndf=self.ndf,
-            n_layers=self.n_layers_,
-        )
+        kind, shape = self.discriminator, self.sample_shape_
+        return build_discriminator(kind, shape, self.ndf, self.n_layers_)
 
     @property
     def _is_projected(self) -> bool:

@@ -6,8 +6,9 @@ from typing import Literal
 
 from torch import nn
 
-from gansampler.backbones import build_backbone
+from gansampler.backbones import Backbone, build_backbone
 from gansampler.networks import (
+    FrozenFeatures,
     MLPDiscriminator,
     PatchDiscriminator,
     ProjectedDiscriminator,
@@ -15,14 +16,14 @@ from gansampler.networks import (
 )
 
 N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
-DISCRIMINATOR_BACKBONE, DISCRIMINATOR_SIDE = "efficientnet_lite0", 96
+FEATURE_BACKBONE, FEATURE_SIDE = "efficientnet_lite0", 96
 
 
 def build_resnet(
     sample_shape: tuple[int, ...],
-    *,
     ngf: int,
     n_blocks: Literal["auto"] | int,
+    *,
     global_skip: bool,
 ) -> ResNetGenerator:
     """Return a new ResNet generator for images of a shape."""
@@ -37,7 +38,6 @@ def build_resnet(
 def build_discriminator(
     kind: Literal["patch", "projected"],
     sample_shape: tuple[int, ...],
-    *,
     ndf: int,
     n_layers: int,
 ) -> nn.Module:
@@ -47,7 +47,15 @@ def build_discriminator(
         return MLPDiscriminator(n_channels, width=ndf)
     if kind == "patch":
         return PatchDiscriminator(n_channels, ndf=ndf, n_layers=n_layers)
-    backbone = build_backbone(
-        DISCRIMINATOR_BACKBONE, in_channels=n_channels, min_side=DISCRIMINATOR_SIDE
+    return ProjectedDiscriminator(_build_backbone(n_channels), n_channels)
+
+
+def build_features(n_channels: int) -> FrozenFeatures:
+    """Return the pretrained features of a projected discriminator."""
+    return FrozenFeatures(_build_backbone(n_channels))
+
+
+def _build_backbone(n_channels: int) -> Backbone:
+    return build_backbone(
+        FEATURE_BACKBONE, in_channels=n_channels, min_side=FEATURE_SIDE
     )
-    return ProjectedDiscriminator(backbone, n_channels)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
 from gansampler.images import ImageSequence
-from gansampler.quality import kernel_distance
+from gansampler.quality import FeatureExtractor, kernel_distance
 from gansampler.translators._monitors import measure
 
 # The first epoch that ends this many steps after the last evaluation is evaluated.
 STEPS_BETWEEN_EVALUATIONS = 100
+# A discriminator's own network would find realistic what deceives it.
+BACKBONE = "efficientnet_lite1"
 # For the monitors, and for the kernel distance.
 N_WATCHED, N_COMPARED = 64, 500
-
-
-class Features(Protocol):
-    """Maps images to features."""
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        """Map images of shape (n, height, width, n_channels) to (n, n_features)."""
 
 
 class Evaluation:
@@ -31,20 +25,22 @@ class Evaluation:
     ----------
     source, target : ImageSequence
         The training images of both domains.
-    features : object with a method `transform`, or None
-        Maps images to the features of the kernel distance. None leaves it out.
     seed : int
         Seed of the choice of images. All evaluations use the same ones.
+    distance : bool
+        Whether to compute the kernel distance.
     """
 
     def __init__(
         self,
         source: ImageSequence,
         target: ImageSequence,
-        features: Features | None,
         seed: int,
+        *,
+        distance: bool,
     ) -> None:
-        self.source, self.target, self.features = source, target, features
+        self.source, self.target = source, target
+        self.features = FeatureExtractor(BACKBONE) if distance else None
         rng = np.random.default_rng(seed)
         # Random rows: files are often sorted.
         self._rows = rng.permutation(len(source)), rng.permutation(len(target))

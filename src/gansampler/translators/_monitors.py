@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from gansampler.exceptions import TranslationFailedError, TranslationFailedWarning
+
 # Share of the epochs at the end, and at the beginning, that are compared.
 WINDOW = 0.2
 GRID_PERIODS = (2, 4)
+# Losses of a discriminator that tells nothing apart, and the share of them below which
+# a generator learns nothing from it.
+HINGE_UNTRAINED, LEAST_SQUARES_UNTRAINED = 2.0, 0.5
+SATURATED = 0.02
 
 
 @dataclass(frozen=True)
@@ -137,17 +144,15 @@ def _grid_strength(images: np.ndarray) -> float:
     return float(max(strengths))
 
 
-def find_failures(
-    history: Sequence[Mapping[str, float]], *, saturated_loss: float
-) -> list[str]:
+def find_failures(history: Sequence[Mapping[str, float]], *, hinge: bool) -> list[str]:
     """Return a sentence for each sign of failure.
 
     Parameters
     ----------
     history : sequence of dict
         Records of the epochs, with the figures of :func:`measure` in some of them.
-    saturated_loss : float
-        Loss of a discriminator below which the generator learns nothing from it.
+    hinge : bool
+        Whether the discriminators' losses are hinge losses, or least squares.
 
     Returns
     -------
@@ -155,6 +160,7 @@ def find_failures(
         What is wrong, and what helps.
     """
     sentences = []
+    saturated_loss = SATURATED * (HINGE_UNTRAINED if hinge else LEAST_SQUARES_UNTRAINED)
     for monitor in MONITORS:
         values = [
             record[monitor.figure] for record in history if monitor.figure in record
@@ -185,3 +191,21 @@ def find_failures(
                     "`lambda_cycle`, or train for fewer epochs."
                 )
     return sentences
+
+
+def report_failures(sentences: Sequence[str], *, as_error: bool) -> None:
+    """Raise an error or warn if there are signs of failure.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+        What :func:`find_failures` returned.
+    as_error : bool
+        Whether to raise an error.
+    """
+    if not sentences:
+        return
+    message = " ".join(["The training of the translator failed.", *sentences])
+    if as_error:
+        raise TranslationFailedError(message)
+    warnings.warn(message, TranslationFailedWarning, stacklevel=4)

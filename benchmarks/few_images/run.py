@@ -1,6 +1,6 @@
 """Train translators for a fixed time, and measure what they make.
 
-    python -m benchmarks.translators.run --data FOLDER --settings "CycleGAN before"
+    python -m benchmarks.few_images.run --data FOLDER --settings "CycleGAN before"
         [--seconds 480] [--seeds 2]
 
 A line per run is added to `results.jsonl`; runs that are there are skipped. The time is
@@ -21,10 +21,10 @@ from sklearn.model_selection import cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.translators.settings import SETTINGS
+from benchmarks.few_images.settings import SETTINGS
 from gansampler import Trainer
 from gansampler.datasets import load_isic2016
-from gansampler.quality import FeatureExtractor
+from gansampler.quality import FeatureExtractor, kernel_distance
 from gansampler.training import Callback
 
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -51,21 +51,6 @@ class StopAfter(Callback):
     def on_epoch_end(self, task, record) -> bool:
         """End the run when the time is over."""
         return time.process_time() - self._start > self.seconds
-
-
-def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the kernel inception distance (unbiased) of two sets of features."""
-
-    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    n, m = len(a), len(b)
-    aa, bb = kernel(a, a), kernel(b, b)
-    return float(
-        (aa.sum() - np.trace(aa)) / (n * (n - 1))
-        + (bb.sum() - np.trace(bb)) / (m * (m - 1))
-        - 2 * kernel(a, b).mean()
-    )
 
 
 def measure(images: np.ndarray, X, y, X_test, y_test) -> dict[str, float]:
