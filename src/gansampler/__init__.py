@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
-    from gansampler.translators import CUT, CycleGAN, make_translator
+    from gansampler.translators import CUT, CycleGAN, SimGAN, make_translator
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ _HOME = {
     "CycleGAN": "translators",
     "FocalLoss": "losses",
     "GANOverSampler": "over_sampling",
+    "SimGAN": "translators",
     "Trainer": "training",
     "TransferClassifier": "classification",
     "build_classifier": "classification",
@@ -56,6 +57,7 @@ __all__ = [
     "CycleGAN",
     "FocalLoss",
     "GANOverSampler",
+    "SimGAN",
     "Trainer",
     "TransferClassifier",
     "build_classifier",

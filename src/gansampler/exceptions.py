@@ -19,6 +19,8 @@ __all__ = [
     "TrainingDivergedError",
     "TrainingRestoredWarning",
     "TrainingStoppedWarning",
+    "TranslationFailedError",
+    "TranslationFailedWarning",
     "WeightsDownloadError",
 ]
 
@@ -29,6 +31,10 @@ class GANSamplerError(Exception):
 
 class TrainingDivergedError(GANSamplerError, ArithmeticError):
     """A loss or a weight is NaN or infinite, so that the networks are of no use."""
+
+
+class TranslationFailedError(GANSamplerError, RuntimeError):
+    """The translations show that a translator's training failed."""
 
 
 class CheckpointError(GANSamplerError, OSError):
@@ -77,3 +83,7 @@ class TrainingRestoredWarning(GANSamplerWarning):
 
 class TrainingStoppedWarning(GANSamplerWarning):
     """Training stopped before its last epoch. The fitted model can be used."""
+
+
+class TranslationFailedWarning(GANSamplerWarning):
+    """The translations show that a translator's training failed."""

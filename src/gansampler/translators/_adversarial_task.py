@@ -13,18 +13,41 @@ import torch
 from torch import nn
 
 from gansampler.losses import (
+    hinge_discriminator_loss,
+    hinge_generator_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
 )
+from gansampler.translators._augmentation import N_DRAWS, augment
 from gansampler.translators._data import UnpairedData
+from gansampler.translators._evaluation import Evaluation
 from gansampler.translators._pool import ImagePool
 from gansampler.translators._task import TranslationTask
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialSettings:
-    """Learning rate, size of the pools, and seeds of an :class:`AdversarialTask`."""
+    """What an :class:`AdversarialTask` gets from the translator's parameters.
 
+    Attributes
+    ----------
+    hinge : bool
+        Whether the adversarial losses are hinge losses instead of least squares.
+    augment : bool
+        Whether the discriminators see images changed at random.
+    patience : int or None
+        Evaluations without a smaller kernel distance after which training ends.
+    lr, betas, n_epochs, n_epochs_decay
+        Of the optimisers.
+    pool_size, pool_seed
+        Of the pools of earlier translations.
+    step_seed : int
+        Seed of what a step draws at random.
+    """
+
+    hinge: bool = False
+    augment: bool = False
+    patience: int | None = None
     lr: float
     betas: tuple[float, float]
     n_epochs: int
@@ -37,12 +60,14 @@ class AdversarialSettings:
 class AdversarialTask(TranslationTask):
     r"""Base of the tasks with generators and discriminators, trained in turn.
 
-    A subclass writes :meth:`training_step`, with the methods below. The adversarial
-    losses are least-squares losses. With the scores :math:`D(\cdot)` of a
-    discriminator, the generator minimises
+    A subclass writes :meth:`training_step`, with the methods below. With the scores
+    :math:`D(\cdot)` of a discriminator, the generator minimises
     :math:`\mathbb{E}[(D(\text{fake}) - 1)^2]`, and the discriminator
     :math:`\frac{1}{2}\mathbb{E}[(D(\text{real}) - 1)^2] +
-    \frac{1}{2}\mathbb{E}[D(\text{fake})^2]`.
+    \frac{1}{2}\mathbb{E}[D(\text{fake})^2]`. Projected discriminators have hinge
+    losses instead: :math:`-\mathbb{E}[D(\text{fake})]`, and
+    :math:`\mathbb{E}[\max(0, 1 - D(\text{real}))] +
+    \mathbb{E}[\max(0, 1 + D(\text{fake}))]`.
 
     Parameters
     ----------
@@ -58,6 +83,8 @@ class AdversarialTask(TranslationTask):
     ----------
     pools : dict of str -> ImagePool
         Earlier translations for each discriminator.
+    evaluation : Evaluation or None
+        Measures the translations after some of the epochs. Feature rows have none.
     rng : numpy.random.Generator
         For what a step draws at random. It is the same in all processes, and part of
         a checkpoint.
@@ -111,9 +138,20 @@ class AdversarialTask(TranslationTask):
             for name, seed in zip(self.discriminators, seeds, strict=True)
         }
         self.rng = np.random.default_rng(settings.step_seed)
+        self.augment, self.patience = settings.augment, settings.patience
+        self.evaluation: Evaluation | None = None
+        self.best_distance = float("inf")
+        self.best_generator: dict[str, torch.Tensor] | None = None
+        self.n_evaluations_since_best = 0
+        self.generator_loss, self.discriminator_loss = (
+            (hinge_generator_loss, hinge_discriminator_loss)
+            if settings.hinge
+            else (least_squares_generator_loss, least_squares_discriminator_loss)
+        )
 
     def _parameters(self, names: list[str]) -> Iterator[nn.Parameter]:
-        return chain.from_iterable(self.modules[name].parameters() for name in names)
+        every = chain.from_iterable(self.modules[name].parameters() for name in names)
+        return (parameter for parameter in every if parameter.requires_grad)
 
     @contextlib.contextmanager
     def frozen_discriminators(self) -> Iterator[None]:
@@ -127,21 +165,33 @@ class AdversarialTask(TranslationTask):
             for network in networks:
                 network.requires_grad_(True)
 
-    def score(self, discriminator: str, images: torch.Tensor) -> torch.Tensor:
+    def score(self, discriminator: str, *images: torch.Tensor) -> torch.Tensor:
         """Return a discriminator's scores, in the dtype of the images.
+
+        The images are changed at random first, if the translator's parameters say so.
 
         Parameters
         ----------
         discriminator : str
             Its name.
-        images : Tensor of shape (n, n_channels, height, width) or (n, n_features)
+        *images : Tensor of shape (n, n_channels, height, width) or (n, n_features)
+            One or more batches, which are joined.
 
         Returns
         -------
-        scores : Tensor of shape (n, 1, height', width') or (n, 1)
-            It is trained to return 1 for real images and 0 for translations.
+        scores : Tensor of shape (n_all, n_scales, height', width') or (n_all, 1)
+            They are higher for images that look real.
         """
-        return self.modules[discriminator](images).to(images.dtype)
+        if self.augment:
+            images = tuple(augment(batch, self._draw(len(batch))) for batch in images)
+        joined = images[0] if len(images) == 1 else torch.cat(images)
+        return self.modules[discriminator](joined).to(images[0].dtype)
+
+    def _draw(self, n: int) -> np.ndarray:
+        """Return uniform numbers for this process's share of a batch."""
+        n_processes = self.process_group.world_size if self.is_shared else 1
+        draws = self.rng.random((n * n_processes, N_DRAWS))
+        return draws[self.process_group.rank * n :][:n] if self.is_shared else draws
 
     def adversarial_loss(self, discriminator: str, fake: torch.Tensor) -> torch.Tensor:
         """Return what a generator minimises, so that its images are scored as real.
@@ -157,7 +207,7 @@ class AdversarialTask(TranslationTask):
         -------
         loss : Tensor of shape ()
         """
-        return least_squares_generator_loss(self.score(discriminator, fake))
+        return self.generator_loss(self.score(discriminator, fake))
 
     def update_generators(self, loss: torch.Tensor) -> None:
         """Update all networks but the discriminators, and the moving averages.
@@ -187,9 +237,9 @@ class AdversarialTask(TranslationTask):
         """
         losses = {}
         for name, (real, fake) in images.items():
-            scores = self.score(name, torch.cat([real, self.mix(name, fake)]))
+            scores = self.score(name, real, self.mix(name, fake))
             on_real, on_fake = scores.split([len(real), len(fake)])
-            losses[name] = least_squares_discriminator_loss(on_real, on_fake)
+            losses[name] = self.discriminator_loss(on_real, on_fake)
         self.update("discriminators", torch.stack(list(losses.values())).sum())
         return losses
 
@@ -230,12 +280,46 @@ class AdversarialTask(TranslationTask):
             return super().summarize(losses)
         return {name: sum(values) / len(values) for name, values in parts.items()}
 
+    def end_epoch(self, record: dict[str, float]) -> bool:
+        """Add the figures of an evaluation to the record; True if training should end.
+
+        With `patience`, the generator with the smallest kernel distance is kept.
+        """
+        evaluation = self.evaluation
+        if evaluation is None or not evaluation.is_due(int(record["n_steps"])):
+            return False
+        record |= evaluation(self.translate)
+        if self.patience is None:
+            return False
+        self.n_evaluations_since_best += 1
+        if record["kernel_distance"] < self.best_distance:
+            self.best_distance = record["kernel_distance"]
+            self.n_evaluations_since_best = 0
+            self.best_generator = {
+                name: tensor.detach().to("cpu", copy=True)
+                for name, tensor in self._translating_network().state_dict().items()
+            }
+        return self.n_evaluations_since_best >= self.patience
+
+    def finish(self) -> None:
+        """Give the network that translates the weights of the best evaluation."""
+        if self.best_generator is not None:
+            self._translating_network().load_state_dict(self.best_generator)
+
+    def _translating_network(self) -> nn.Module:
+        average = self.averages.get("generator_st")
+        return self.modules["generator_st"] if average is None else average.module
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the seed of the data, the pools and the state of `rng`."""
+        """Return the seed of the data, the pools, `rng` and the best generator."""
         return {
             **super().state_dict(),
             "pools": [pool.state_dict() for pool in self.pools.values()],
             "rng": self.rng.bit_generator.state,
+            "evaluation": self.evaluation and self.evaluation.state_dict(),
+            "best_distance": self.best_distance,
+            "best_generator": self.best_generator,
+            "n_evaluations_since_best": self.n_evaluations_since_best,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -244,3 +328,8 @@ class AdversarialTask(TranslationTask):
         for pool, pool_state in zip(self.pools.values(), state["pools"], strict=True):
             pool.load_state_dict(pool_state, self.device)
         self.rng.bit_generator.state = state["rng"]
+        if self.evaluation is not None:
+            self.evaluation.load_state_dict(state["evaluation"])
+        self.best_distance = state["best_distance"]
+        self.best_generator = state["best_generator"]
+        self.n_evaluations_since_best = state["n_evaluations_since_best"]

@@ -1,0 +1,1 @@
+"""Translators from few images: ingredients on and off, at equal time."""
