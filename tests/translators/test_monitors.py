@@ -15,7 +15,7 @@ def classes():
 
 
 def sentences(source, translated, target):
-    history = [{"epoch": 1, **measure(source, translated, target)}]
+    history = [{"n_steps": 200, **measure(source, translated, target)}]
     return find_failures(history, hinge=False)
 
 
@@ -65,7 +65,7 @@ def test_a_grid(classes, period, axis):
 def records(**losses):
     n = len(next(iter(losses.values())))
     return [
-        {"epoch": i + 1, **{name: values[i] for name, values in losses.items()}}
+        {"n_steps": 100, **{name: values[i] for name, values in losses.items()}}
         for i in range(n)
     ]
 
@@ -86,6 +86,20 @@ def test_a_cycle_loss_that_rises():
     assert "'cycle_source' has risen from" in sentence
     healthy = records(cycle_source=falling.tolist())
     assert find_failures(healthy, hinge=False) == []
+
+
+def test_only_some_epochs_are_evaluated():
+    history = records(discriminator_t=[0.4, 0.3])
+    history[1]["change"] = 0.001
+    (sentence,) = find_failures(history, hinge=False)
+    assert "almost equal to their sources" in sentence
+
+
+def test_short_runs_are_not_judged():
+    history = [{"n_steps": 99, "change": 0.0, "discriminator_t": 0.0}]
+    assert find_failures(history, hinge=False) == []
+    history[0]["n_steps"] = 100
+    assert len(find_failures(history, hinge=False)) == 2
 
 
 def test_a_run_without_evaluations_or_without_epochs_has_no_failures():

@@ -28,6 +28,11 @@ COMMON: dict[str, Any] = {
     "betas": (0.5, 0.999),
     "lambda_cycle": 10.0,
     "ema_decay": 0.0,
+    "global_skip": False,
+    "discriminator": "patch",
+    "augment_discriminator": False,
+    "patience": None,
+    "on_failure": "warn",
     "vertical_flip": False,
 }
 BUDGETS = {

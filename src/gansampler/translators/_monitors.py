@@ -17,6 +17,8 @@ GRID_PERIODS = (2, 4)
 # a generator learns nothing from it.
 HINGE_UNTRAINED, LEAST_SQUARES_UNTRAINED = 2.0, 0.5
 SATURATED = 0.02
+# A run of fewer steps is a trial.
+MIN_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _share_of_foreign_colors(
         for images in (np.concatenate([source, target]), translated)
     )
     low, high = real.min(axis=0), real.max(axis=0)
-    margin = 0.1 * (high - low) + 0.01
+    margin = 0.1 * (high - low) + 0.04
     outside = (fake < low - margin) | (fake > high + margin)
     return float(outside.any(axis=1).mean())
 
@@ -145,7 +147,7 @@ def _grid_strength(images: np.ndarray) -> float:
 
 
 def find_failures(history: Sequence[Mapping[str, float]], *, hinge: bool) -> list[str]:
-    """Return a sentence for each sign of failure.
+    """Return a sentence for each sign of failure. Short runs have none.
 
     Parameters
     ----------
@@ -159,7 +161,9 @@ def find_failures(history: Sequence[Mapping[str, float]], *, hinge: bool) -> lis
     sentences : list of str
         What is wrong, and what helps.
     """
-    sentences = []
+    sentences: list[str] = []
+    if sum(record["n_steps"] for record in history) < MIN_STEPS:
+        return sentences
     saturated_loss = SATURATED * (HINGE_UNTRAINED if hinge else LEAST_SQUARES_UNTRAINED)
     for monitor in MONITORS:
         values = [
@@ -167,11 +171,9 @@ def find_failures(history: Sequence[Mapping[str, float]], *, hinge: bool) -> lis
         ]
         if values and monitor.failed(values[-1]):
             sentences.append(monitor.sentence.format(value=values[-1]))
-    if not history:
-        return sentences
     n = max(1, round(WINDOW * len(history)))
     for name in history[-1]:
-        values = [record[name] for record in history]
+        values = [record[name] for record in history if name in record]
         end = float(np.mean(values[-n:]))
         if name.startswith("discriminator") and end < saturated_loss:
             sentences.append(
