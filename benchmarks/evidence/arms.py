@@ -244,12 +244,13 @@ ARMS: dict[str, Callable[[Task], Training]] = {
     "SMOTE on features": smote_on_features,
     "CycleGAN": _translated("cyclegan"),
     "CUT": _translated("cut"),
+    "SimGAN": _translated("simgan"),
     "control: shuffled labels": _translated("cyclegan", shuffle=True),
     "control: untranslated": partial(with_synthetic, make=untranslated),
     "control: noise": partial(with_synthetic, make=noise),
 }
 # Arms with a translator need several seeds of it.
-GENERATED = ("CycleGAN", "CUT", "control: shuffled labels")
+GENERATED = ("CycleGAN", "CUT", "SimGAN", "control: shuffled labels")
 # Arms that only the classifier on frozen features has, and those that it lacks.
 LINEAR_ONLY = ("SMOTE on features",)
 # Losses and transforms; only "class weights" is known to both classifiers.

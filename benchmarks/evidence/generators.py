@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gansampler import CUT, CycleGAN, GANOverSampler, Trainer
+from gansampler import CUT, CycleGAN, GANOverSampler, SimGAN, Trainer
 from gansampler.exceptions import TrainingStoppedWarning
 from gansampler.networks import ResNetGenerator
 from gansampler.translators import BaseTranslator
@@ -39,9 +39,17 @@ def make_cut(trainer: Trainer) -> CUT:
     return CUT(ngf=32, horizontal_flip=True, vertical_flip=True, trainer=trainer)
 
 
+def make_simgan(trainer: Trainer) -> SimGAN:
+    """Return a SimGAN with its default settings."""
+    return SimGAN(
+        n_epochs=10_000, horizontal_flip=True, vertical_flip=True, trainer=trainer
+    )
+
+
 TRANSLATORS: dict[str, Callable[[Trainer], BaseTranslator]] = {
     "cyclegan": make_cyclegan,
     "cut": make_cut,
+    "simgan": make_simgan,
 }
 
 
