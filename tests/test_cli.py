@@ -242,7 +242,9 @@ class TestBalance:
         monkeypatch.setattr(Progress, "update", interrupt)
         assert balance(photos, out) == 130
         shown = capsys.readouterr()
-        assert "Stopped. The same command continues it:\npython -m gansampler" in shown.err
+        assert (
+            "Stopped. The same command continues it:\npython -m gansampler" in shown.err
+        )
         assert "Traceback" not in shown.err
         assert list((out / ".checkpoints").glob("*/step-*"))
         n_steps = 0

@@ -179,7 +179,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
         choices=["minutes", "hours", "paper"],
         default="minutes",
         help="time for each translator, one per class that grows: about ten minutes "
-        "(the default) or two and a half hours, on two processor cores with 300 images "
+        "(the default) or about two hours, on two processor cores with 300 images "
         "of 64 px, or the settings of the paper",
     )
     command.add_argument(

@@ -20,6 +20,7 @@ from gansampler import (
     CUT,
     CycleGAN,
     GANOverSampler,
+    SimGAN,
     Trainer,
     TransferClassifier,
     make_translator,
@@ -104,7 +105,7 @@ def test_nested_parameters_of_a_default_translator():
     sampler = GANOverSampler().set_params(
         translator__n_epochs=3, translator__trainer__max_time=5
     )
-    assert type(sampler.translator) is CycleGAN
+    assert type(sampler.translator) is SimGAN
     assert sampler.translator.n_epochs == 3
     assert sampler.translator.trainer.max_time == 5
     # The other parameters are the defaults.
@@ -133,8 +134,8 @@ def flatten(X):
 
 
 def test_grid_search_over_a_default_translator(monkeypatch):
-    monkeypatch.setattr(CycleGAN, "_fit", lambda self, source, target: None)
-    monkeypatch.setattr(CycleGAN, "translate", lambda self, X: 255 - X)
+    monkeypatch.setattr(SimGAN, "_fit", lambda self, source, target: None)
+    monkeypatch.setattr(SimGAN, "translate", lambda self, X: 255 - X)
     pipeline = make_pipeline(
         GANOverSampler(random_state=0),
         FunctionTransformer(flatten),

@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from gansampler import CycleGAN, Trainer, make_translator
+from gansampler import SimGAN, Trainer, make_translator
 from gansampler.training import Callback
 from gansampler.translators._make import BUDGETS
 
@@ -67,7 +67,7 @@ def test_time_limits():
 
 def test_overrides():
     translator = make_translator("minutes", n_epochs=3, trainer__precision="32-true")
-    assert isinstance(translator, CycleGAN)
+    assert isinstance(translator, SimGAN)
     assert translator.n_epochs == 3
     assert translator.trainer.precision == "32-true"
     assert BUDGETS["minutes"].params["n_epochs"] != 3
@@ -107,12 +107,9 @@ def in_the_table(value):
 
 def test_the_table_in_the_documentation():
     page = (Path(__file__).parents[2] / "docs" / "translators.md").read_text()
-    rows = ["generator", "n_blocks", "n_layers", "n_epochs", "batch_size", "pool_size"]
-    for names in (*rows, "ngf, ndf", "horizontal_flip"):
-        cells = [
-            ", ".join(in_the_table(params[name]) for name in names.split(", "))
-            for _, params, _ in BUDGETS.values()
-        ]
-        start = "`, `".join(names.split(", "))
-        line = f"| `{start}` | {' | '.join(cells)} |".replace("|  |", "| |")
+    rows = ["ngf", "n_blocks", "discriminator", "augment_discriminator", "global_skip"]
+    rows += ["ema_decay", "n_epochs", "batch_size", "horizontal_flip"]
+    for name in rows:
+        cells = [in_the_table(params[name]) for _, params, _ in BUDGETS.values()]
+        line = f"| `{name}` | {' | '.join(cells)} |".replace("|  |", "| |")
         assert line in page

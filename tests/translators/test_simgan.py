@@ -115,10 +115,16 @@ def test_two_seeds_and_one(domains):
     assert (first != other).any()
 
 
-def test_feature_rows_are_refused():
-    rows = np.random.default_rng(0).random((6, 5))
-    with pytest.raises(ValueError, match="Use CycleGAN for feature rows"):
-        tiny().fit(rows, rows)
+def test_feature_rows_move_to_the_target_distribution():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(0, 1, (60, 4)), rng.normal(5, 2, (40, 4))
+    model = SimGAN(ngf=16, ndf=16, n_epochs=20, random_state=0).fit(source, target)
+    translated = model.translate(source)
+    np.testing.assert_allclose(translated.mean(0), target.mean(0), atol=1.0)
+    np.testing.assert_allclose(translated.std(0), target.std(0), rtol=0.5)
+    # Each row keeps its place among the others.
+    for ours, theirs in zip(translated.T, source.T, strict=True):
+        assert np.corrcoef(ours, theirs)[0, 1] > 0.7
 
 
 @pytest.mark.parametrize("name", ["lambda_color", "lambda_content"])

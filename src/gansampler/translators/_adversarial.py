@@ -385,7 +385,7 @@ class AdversarialTranslator(BaseTranslator):
     @property
     def _is_projected(self) -> bool:
         """Whether discriminators use pretrained features; those of rows do not."""
-        return self.discriminator == "projected" and len(self.sample_shape_) > 1
+        return self.discriminator == "projected" and self.scalers_ is None
 
     @property
     def _side(self) -> int:

@@ -11,6 +11,7 @@ from gansampler._validation import explain_name, nearest_name
 from gansampler.training import Trainer
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._cyclegan import CycleGAN
+from gansampler.translators._simgan import SimGAN
 
 
 class Budget(NamedTuple):
@@ -21,70 +22,56 @@ class Budget(NamedTuple):
     max_time: timedelta | None
 
 
-# The settings that all budgets share. Each budget names the others.
-COMMON: dict[str, Any] = {
+# Few images, and little time: see "Few images" in the documentation.
+FEW_IMAGES: dict[str, Any] = {
+    "ngf": 32,
+    "ndf": 64,
+    "n_blocks": 6,
+    "global_skip": True,
+    "discriminator": "projected",
+    "augment_discriminator": True,
+    "n_layers": 3,
     "n_epochs_decay": 0,
+    "batch_size": 8,
     "lr": 2e-4,
-    "betas": (0.5, 0.999),
-    "lambda_cycle": 10.0,
-    "ema_decay": 0.0,
-    "global_skip": False,
-    "discriminator": "patch",
-    "augment_discriminator": False,
+    "betas": (0.0, 0.99),
+    "pool_size": 0,
+    "ema_decay": 0.995,
     "patience": None,
     "on_failure": "warn",
+    "horizontal_flip": False,
     "vertical_flip": False,
+    "lambda_color": 0.5,
+    "lambda_content": 0.25,
 }
 BUDGETS = {
-    "minutes": Budget(
-        CycleGAN,
-        {
-            **COMMON,
-            "generator": "resnet",
-            "ngf": 24,
-            "ndf": 32,
-            "n_blocks": 4,
-            "n_layers": 3,
-            "n_epochs": 40,
-            "batch_size": 4,
-            "lambda_identity": 1.0,
-            "pool_size": 50,
-            "horizontal_flip": False,
-        },
-        timedelta(minutes=20),
-    ),
-    "hours": Budget(
-        CycleGAN,
-        {
-            **COMMON,
-            "generator": "resnet",
-            "ngf": 64,
-            "ndf": 64,
-            "n_blocks": 6,
-            "n_layers": 3,
-            "n_epochs": 100,
-            "batch_size": 4,
-            "lambda_identity": 1.0,
-            "pool_size": 50,
-            "horizontal_flip": False,
-        },
-        timedelta(hours=6),
-    ),
+    "minutes": Budget(SimGAN, {**FEW_IMAGES, "n_epochs": 50}, timedelta(minutes=20)),
+    "hours": Budget(SimGAN, {**FEW_IMAGES, "n_epochs": 800}, timedelta(hours=6)),
     # As published: see `make_melanet`.
     "paper": Budget(
         CycleGAN,
         {
-            **COMMON,
             "generator": "unet",
             "ngf": 32,
             "ndf": 64,
             "n_blocks": "auto",
+            "global_skip": False,
+            "discriminator": "patch",
+            "augment_discriminator": False,
             "n_layers": 4,
             "n_epochs": 100,
+            "n_epochs_decay": 0,
             "batch_size": 1,
-            "lambda_identity": 1.0,
+            "lr": 2e-4,
+            "betas": (0.5, 0.999),
             "pool_size": 0,
+            "ema_decay": 0.0,
+            "patience": None,
+            "on_failure": "warn",
             "horizontal_flip": True,
+            "vertical_flip": False,
+            "lambda_cycle": 10.0,
+            "lambda_identity": 1.0,
         },
         None,
     ),
@@ -104,12 +91,13 @@ def make_translator(
     Parameters
     ----------
     budget : {"minutes", "hours", "paper"}, default="minutes"
-        ``"minutes"`` trains for about ten minutes, and ``"hours"`` for two and a half
+        ``"minutes"`` trains for about ten minutes, and ``"hours"`` for about two
         hours, on two processor cores, with 300 images of 64 x 64 px in the larger
         class. The time grows in proportion to the images and to their pixels.
         ``"paper"`` has the settings of "MelaNet", see
         :func:`~gansampler.make_melanet`. The documentation of the translators has
-        the table of all settings.
+        the table of all settings. For images, the first two need the extra
+        ``gansampler[pretrained]``.
     trainer : Trainer, default=None
         Device, precision, checkpoints. If its `max_time` is None, the translator gets
         a copy in which ``"minutes"`` stops each training after 20 minutes, and
@@ -126,8 +114,9 @@ def make_translator(
     Returns
     -------
     translator : AdversarialTranslator
-        Not fitted; at present a :class:`~gansampler.CycleGAN`. It has no reference to
-        the budget, so that it can be cloned and searched like any other.
+        Not fitted: a :class:`~gansampler.SimGAN`, or a :class:`~gansampler.CycleGAN`
+        with ``"paper"``. It has no reference to the budget, so that it can be cloned
+        and searched like any other.
 
     Raises
     ------

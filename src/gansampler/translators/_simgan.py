@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gansampler._validation import at_least, explain_arguments
+from gansampler.networks import MLPGenerator, ProjectedDiscriminator
 from gansampler.translators._adversarial import AdversarialTranslator
 from gansampler.translators._adversarial_task import (
     AdversarialSettings,
@@ -48,8 +49,9 @@ class SimGAN(AdversarialTranslator):
     \mathbb{E}[\max(0, 1 + D(\text{fake}))]`.
 
     By default the discriminator is projected. Of the translators of this package, this
-    one needs the fewest images and steps. It needs the extra
-    ``gansampler[pretrained]``.
+    one needs the fewest images and steps. For images it needs the extra
+    ``gansampler[pretrained]``. Feature rows have no features :math:`\psi_l`; :math:`p`
+    is the identity for them, and the adversarial losses are least squares.
 
     .. versionadded:: 0.1
 
@@ -68,7 +70,7 @@ class SimGAN(AdversarialTranslator):
     See Also
     --------
     gansampler.CUT : Keeps the content by contrasting patches.
-    gansampler.CycleGAN : Translates feature rows too, and in both directions.
+    gansampler.CycleGAN : Translates in both directions.
     gansampler.GANOverSampler : Over-samples a data set with a translator.
 
     Notes
@@ -110,18 +112,17 @@ class SimGAN(AdversarialTranslator):
     }
 
     def _build_networks(self) -> dict[str, nn.Module]:
+        n_channels = self.sample_shape_[-1]
+        discriminator = self._build_discriminator()
         if len(self.sample_shape_) == 1:
-            raise ValueError(
-                "SimGAN compares features of images. Got rows of "
-                f"{self.sample_shape_[0]} features. Use CycleGAN for feature rows; for "
-                "flattened images, pass `image_shape` to the sampler."
-            )
+            generator: nn.Module = MLPGenerator(n_channels, width=self.ngf)
+            return {"generator_st": generator, "discriminator_t": discriminator}
         networks = {
             "generator_st": self._build_resnet(),
-            "discriminator_t": self._build_discriminator(),
+            "discriminator_t": discriminator,
         }
         if not self._is_projected:
-            networks["content"] = build_features(self.sample_shape_[-1])
+            networks["content"] = build_features(n_channels)
         return networks
 
     def _build_task(
@@ -161,10 +162,11 @@ class SimGANTask(AdversarialTask):
     ) -> None:
         super().__init__(networks, data, settings)
         self.lambda_color, self.lambda_content = lambda_color, lambda_content
-        # A projected discriminator has the same features.
+        # A projected discriminator has the same features. Rows have none.
+        discriminator = networks["discriminator_t"]
         self.content: Any = networks.get("content")
-        if self.content is None:
-            self.content = networks["discriminator_t"].features
+        if isinstance(discriminator, ProjectedDiscriminator):
+            self.content = discriminator.features
 
     def training_step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Update the generator, then the discriminator."""
@@ -172,21 +174,21 @@ class SimGANTask(AdversarialTask):
         with self.frozen_discriminators():
             fake_target = self.modules["generator_st"](real_source)
             fake_target = fake_target.to(real_source.dtype)
-            losses = {
-                "adversarial_st": self.adversarial_loss("discriminator_t", fake_target),
-                "color": self._color_loss(fake_target, real_source),
-                "content": self._content_loss(fake_target, real_source),
-            }
-            self.update_generators(
-                losses["adversarial_st"]
-                + self.lambda_color * losses["color"]
-                + self.lambda_content * losses["content"]
-            )
+            adversarial = self.adversarial_loss("discriminator_t", fake_target)
+            color = self._color_loss(fake_target, real_source)
+            losses = {"adversarial_st": adversarial, "color": color}
+            total = adversarial + self.lambda_color * color
+            if self.content is not None:
+                losses["content"] = self._content_loss(fake_target, real_source)
+                total = total + self.lambda_content * losses["content"]
+            self.update_generators(total)
         return losses | self.update_discriminators(
             discriminator_t=(real_target, fake_target)
         )
 
     def _color_loss(self, fake: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        if source.ndim == 2:
+            return F.l1_loss(fake, source)
         side = min(COLOR_SIDE, *source.shape[2:])
         return F.avg_pool2d(fake - source, side).abs().mean()
 
