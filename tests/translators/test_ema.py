@@ -52,10 +52,14 @@ class Watch(Callback):
 @KINDS
 def test_it_is_the_recursion_of_the_steps(domains, kind):
     watch = Watch()
-    model = tiny(kind, trainer=Trainer(callbacks=[watch])).fit(*domains)
+    # The third decay is limited by 0.3, the first two by the number of steps.
+    model = tiny(kind, ema_decay=0.3, trainer=Trainer(callbacks=[watch])).fit(*domains)
     expected = watch.steps[0]
-    for step in watch.steps[1:]:
-        expected = [0.8 * a + 0.2 * w for a, w in zip(expected, step, strict=True)]
+    assert len(watch.steps) == 6
+    decays = [2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17]
+    decays[2:] = [min(0.3, decay) for decay in decays[2:]]
+    for d, step in zip(decays, watch.steps[1:], strict=False):
+        expected = [d * a + (1 - d) * w for a, w in zip(expected, step, strict=True)]
     for ours, other in zip(weights(model.generator_st_ema_), expected, strict=True):
         np.testing.assert_allclose(ours, other, rtol=1e-5, atol=1e-7)
     last = weights(model.generator_st_)

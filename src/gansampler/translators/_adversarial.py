@@ -96,8 +96,8 @@ class AdversarialTranslator(BaseTranslator):
     pool_size : int, default=0, or 50 for CycleGAN
         Earlier translations that are kept for each discriminator; 0 for none.
     ema_decay : float, default=0.0
-        Decay per step of a moving average of the weights of `generator_st_`, which then
-        translates. 0 means no average; 0.999 averages over about 1,000 steps.
+        Decay per step of a moving average of `generator_st_`, which then translates. 0
+        means none; 0.999 averages 1,000 steps, and fewer at the beginning.
     patience : int, default=None
         Training ends after this many evaluations without a smaller kernel distance to
         the target images, in features of EfficientNet-Lite1

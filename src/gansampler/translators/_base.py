@@ -169,8 +169,9 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
     def realism_score(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
         """Return how real the discriminator of the target domain finds each sample.
 
-        The discriminator is trained to return 1 for images of the target domain and
-        0 for translations. The score of an image is the mean over its patches. Use
+        A patch discriminator is trained to return 1 for images of the target domain and
+        0 for translations, and a projected one to return more than 1 and less than -1.
+        The score of an image is the mean over its patches. Use
         scores to rank the translations of one translator, not to compare
         translators. A high score does not prove that an image is realistic, because
         the generator was trained to deceive this discriminator.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from gansampler.training import TrainingTask
 from gansampler.translators._data import UnpairedData
@@ -145,8 +145,10 @@ class TranslationTask(TrainingTask):
     def use_ema(self, name: str, average: nn.Module, decay: float) -> None:
         r"""Keep a moving average :math:`\bar w` of the weights `w` of a network.
 
-        Each :meth:`update_ema` sets
-        :math:`\bar w \leftarrow d \bar w + (1 - d) w`. The first one copies `w`.
+        The first :meth:`update_ema` copies `w`. After n of them, the next one sets
+        :math:`\bar w \leftarrow d_n \bar w + (1 - d_n) w`, where
+        :math:`d_n = \min(d, (1 + n) / (10 + n))`. So the average of a short run does
+        not lag behind.
 
         Parameters
         ----------
@@ -157,9 +159,7 @@ class TranslationTask(TrainingTask):
         decay : float
             :math:`d`, in (0, 1).
         """
-        averaged = AveragedModel(
-            self.modules[name], multi_avg_fn=get_ema_multi_avg_fn(decay)
-        )
+        averaged = AveragedModel(self.modules[name], avg_fn=partial(_average, decay))
         averaged.module = average.requires_grad_(False)
         self.averages[name] = self.modules[f"{name}_ema"] = averaged
 
@@ -209,6 +209,14 @@ class TranslationTask(TrainingTask):
         """Return the translator's parameters and hashes of the samples."""
         params = {name: p for name, p in self.params.items() if name != "n_epochs"}
         return {"params": params, "data": self.data.fingerprint()}
+
+
+def _average(
+    decay: float, average: torch.Tensor, weight: torch.Tensor, n_averaged: torch.Tensor
+) -> torch.Tensor:
+    """Return the next moving average."""
+    n = int(n_averaged)
+    return average.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))
 
 
 def _lr_factor(epoch: int, *, n_epochs: int, n_epochs_decay: int) -> float:
