@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
-from functools import partial
 from pathlib import Path
 
 from _arms import print_table, resample_randomly, run_arms
 from sklearn.model_selection import train_test_split
 
-from gansampler import CycleGAN, GANOverSampler, Trainer, TransferClassifier
+from gansampler import GANOverSampler, TransferClassifier, make_translator
 from gansampler.datasets import make_lesions
-from gansampler.exceptions import TrainingStoppedWarning
 from gansampler.inspection import plot_history, plot_translations
-from gansampler.networks import ResNetGenerator
 
 RANDOM_STATE = 0
-TRANSLATOR_SECONDS = 150
+N_EPOCHS = 12
 
 
 def main() -> None:
@@ -41,25 +37,13 @@ def main() -> None:
     )
     print(f"{len(X_train)} training and {len(X_test)} test images of {X.shape[1:]}\n")
 
-    # For minutes, not hours: a generator that draws a change to its input, and little
-    # weight on giving the input back.
-    translator = CycleGAN(
-        generator=partial(ResNetGenerator, ngf=24, n_blocks=4, global_skip=True),
-        ndf=32,
-        lr=3e-4,
-        lambda_cycle=2.0,
-        lambda_identity=0.0,
-        horizontal_flip=True,
-        vertical_flip=True,
-        trainer=Trainer(max_time=TRANSLATOR_SECONDS),
+    translator = make_translator(
+        "minutes", n_epochs=N_EPOCHS, horizontal_flip=True, vertical_flip=True
     )
     sampler = GANOverSampler(
         translator=translator, random_state=RANDOM_STATE, verbose=1
     )
-    with warnings.catch_warnings():
-        # The time limit is meant to end the translator's training.
-        warnings.simplefilter("ignore", TrainingStoppedWarning)
-        X_resampled, y_resampled = sampler.fit_resample(X_train, y_train)
+    X_resampled, y_resampled = sampler.fit_resample(X_train, y_train)
 
     classifier = TransferClassifier(
         vertical_flip=True, random_state=RANDOM_STATE, verbose=1
