@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from imblearn.over_sampling import SMOTE
+from imblearn.over_sampling import SMOTE, RandomOverSampler
 from torchvision.transforms import InterpolationMode, v2
 
 from benchmarks.evidence.generators import translate
@@ -108,9 +108,12 @@ def logit_adjustment(task: Task) -> Training:
 
 def smote_on_features(task: Task) -> Training:
     """Interpolate between features of the small class (Chawla et al. 2002)."""
+    seed = int(task.rng.integers(2**31))
     # As many neighbours as there are, in very small classes.
-    neighbors = max(1, min(5, int(task.y.sum()) - 1))
-    sampler = SMOTE(k_neighbors=neighbors, random_state=int(task.rng.integers(2**31)))
+    neighbors = min(5, int(task.y.sum()) - 1)
+    sampler: Any = RandomOverSampler(random_state=seed)
+    if neighbors > 0:
+        sampler = SMOTE(k_neighbors=neighbors, random_state=seed)
     return Training(task.X, task.y, feature_sampler=sampler)
 
 
