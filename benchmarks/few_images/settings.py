@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from gansampler import CUT, CycleGAN, SimGAN
 from gansampler.networks import ResNetGenerator
 from gansampler.translators import AdversarialTranslator
 
-FLIPS = {"horizontal_flip": True, "vertical_flip": True}
-FEW_IMAGES = {
+FLIPS: dict[str, Any] = {"horizontal_flip": True, "vertical_flip": True}
+FEW_IMAGES: dict[str, Any] = {
     **FLIPS,
     "ngf": 32,
     "n_blocks": 6,
@@ -23,7 +24,7 @@ FEW_IMAGES = {
 }
 
 
-def _simgan(**changes: object) -> partial:
+def _simgan(**changes: Any) -> partial:
     return partial(SimGAN, **(FLIPS | changes))
 
 

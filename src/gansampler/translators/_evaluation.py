@@ -75,7 +75,8 @@ class Evaluation:
         )
         translated = translate(source)
         figures = measure(
-            *(_to_unit_range(images[:N_WATCHED]) for images in (source, translated)),
+            _to_unit_range(source[:N_WATCHED]),
+            _to_unit_range(translated[:N_WATCHED]),
             _to_unit_range(target[:N_WATCHED]),
         )
         if self.features is not None:
