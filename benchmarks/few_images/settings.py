@@ -48,7 +48,7 @@ SETTINGS: dict[str, Callable[..., AdversarialTranslator]] = {
     "patch discriminator": _simgan(discriminator="patch"),
     "no content loss": _simgan(lambda_content=0.0),
     "no colour loss": _simgan(lambda_color=0.0),
-    "half of both losses": _simgan(lambda_content=0.125, lambda_color=0.25),
+    "half of both losses": _simgan(lambda_content=0.125, lambda_color=1.0),
     "learning rate 4e-4": _simgan(lr=4e-4),
     "CUT, projected": partial(CUT, **FEW_IMAGES),
     "CycleGAN, projected": partial(

@@ -41,7 +41,7 @@ FEW_IMAGES: dict[str, Any] = {
     "on_failure": "warn",
     "horizontal_flip": False,
     "vertical_flip": False,
-    "lambda_color": 0.5,
+    "lambda_color": 2.0,
     "lambda_content": 0.25,
 }
 BUDGETS = {

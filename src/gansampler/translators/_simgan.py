@@ -58,7 +58,7 @@ class SimGAN(AdversarialTranslator):
     Parameters
     ----------
     {common_parameters}
-    lambda_color : float, default=0.5
+    lambda_color : float, default=2.0
         Weight of the loss that keeps colours.
     lambda_content : float, default=0.25
         Weight of the loss that keeps pretrained features.
@@ -102,7 +102,7 @@ class SimGAN(AdversarialTranslator):
     batch_size: int = 8
     betas: tuple[float, float] = (0.0, 0.99)
     ema_decay: float = 0.995
-    lambda_color: float = 0.5
+    lambda_color: float = 2.0
     lambda_content: float = 0.25
 
     _parameter_constraints = {
