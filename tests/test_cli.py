@@ -351,7 +351,12 @@ class TestCompare:
                 signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(Progress, "update", interrupt)
-        assert compare(photos, "--folds=2") == 130
+        # Processes that a shell starts in the background ignore Ctrl-C.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            assert compare(photos, "--folds=2") == 130
+        finally:
+            signal.signal(signal.SIGINT, before)
         error = capsys.readouterr().err
         assert "Stopped. A comparison cannot be continued. The same command" in error
         assert "Traceback" not in error
