@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.processor_time import ProcessorTime
 from gansampler import CUT, CycleGAN, GANOverSampler, SimGAN, Trainer
-from gansampler.exceptions import TrainingStoppedWarning
 from gansampler.networks import ResNetGenerator
 from gansampler.translators import BaseTranslator
 
 CACHE = Path(__file__).with_name("cache")
-SECONDS = 10 * 60
 
 
 def make_cyclegan(trainer: Trainer) -> CycleGAN:
-    """Return a CycleGAN with the settings of the examples."""
+    """Return a CycleGAN without pretrained features."""
     return CycleGAN(
         generator=partial(ResNetGenerator, ngf=24, n_blocks=4, global_skip=True),
         ndf=32,
@@ -46,10 +44,11 @@ def make_simgan(trainer: Trainer) -> SimGAN:
     )
 
 
-TRANSLATORS: dict[str, Callable[[Trainer], BaseTranslator]] = {
-    "cyclegan": make_cyclegan,
-    "cut": make_cut,
-    "simgan": make_simgan,
+# With the minutes of training.
+TRANSLATORS: dict[str, tuple[Callable[[Trainer], BaseTranslator], int]] = {
+    "cyclegan": (make_cyclegan, 10),
+    "cut": (make_cut, 10),
+    "simgan": (make_simgan, 35),
 }
 
 
@@ -62,7 +61,7 @@ def translate(
     seed: int,
     shuffle: bool = False,
 ) -> np.ndarray:
-    """Train a translator on a training set for ten minutes, and return its images.
+    """Train a translator on a training set for its time, and return its images.
 
     Parameters
     ----------
@@ -88,15 +87,14 @@ def translate(
         return np.load(CACHE / name)
     if shuffle:
         y = np.random.default_rng(seed).permutation(y)
+    make, minutes = TRANSLATORS[translator]
     sampler = GANOverSampler(
         sampling_strategy={1: int((y == 1).sum()) + n},
-        translator=TRANSLATORS[translator](Trainer(max_time=SECONDS)),
+        translator=make(Trainer(callbacks=[ProcessorTime(60 * minutes)])),
         random_state=seed,
     )
     start = time.monotonic()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TrainingStoppedWarning)
-        images = sampler.fit_resample(X, y)[0][len(X) :]
+    images = sampler.fit_resample(X, y)[0][len(X) :]
     history = sampler.translators_[1].history_
     n_steps = sum(record["n_steps"] for record in history)
     print(f"{name}: {n_steps} steps in {time.monotonic() - start:.0f} s", flush=True)

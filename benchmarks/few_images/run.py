@@ -4,7 +4,10 @@
         [--seconds 480] [--seeds 2]
 
 A line per run is added to `results.jsonl`; runs that are there are skipped. The time is
-that of the processor, so that other programs do not matter. Use one thread.
+that of the processor, so that other programs do not matter. Use one thread. The
+generator of the best evaluation is kept. For each evaluation, the kernel distance to
+the training images by which it is chosen is kept, and the one to images of the test
+set.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,35 +26,51 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.few_images.settings import SETTINGS
+from benchmarks.processor_time import ProcessorTime
 from gansampler import Trainer
 from gansampler.datasets import load_isic2016
 from gansampler.quality import FeatureExtractor, kernel_distance
-from gansampler.training import Callback
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 CACHE = Path(__file__).with_name("cache")
 # No discriminator uses this network.
 EXTRACTOR = FeatureExtractor("efficientnet_lite2", min_side=128)
-N_EPOCHS = 10_000
+N_EPOCHS, N_WATCHED = 10_000, 200
 
 
-class StopAfter(Callback):
-    """End a run after some seconds of processor time."""
+class Watch(ProcessorTime):
+    """Measure a run on the way. The time of the measurements does not count.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    Parameters
+    ----------
+    seconds : float
+        The run ends after these seconds.
+    distance : callable
+        Maps translated images to their distance to images of the test set.
+    source : ndarray of uint8 of shape (n, height, width, n_channels)
+        Images that are translated.
+    """
 
-    def on_fit_start(self, task, n_epochs) -> None:
-        """Start the clock."""
-        self._start, self.n_steps = time.process_time(), 0
+    def __init__(self, seconds: float, distance: Callable, source: np.ndarray) -> None:
+        super().__init__(seconds)
+        self.distance, self.source = distance, source
+        self.evaluations: list[list[float]] = []
+        self.n_steps = 0
 
     def on_step_end(self, task, epoch, step) -> None:
         """Count the steps."""
         self.n_steps += 1
 
     def on_epoch_end(self, task, record) -> bool:
-        """End the run when the time is over."""
-        return time.process_time() - self._start > self.seconds
+        """Measure when the translator does."""
+        is_over = super().on_epoch_end(task, record)
+        if "kernel_distance" in record:
+            start = time.process_time()
+            distance = self.distance(task.translate(self.source))
+            figures = record["kernel_distance"], distance
+            self.evaluations.append([round(float(figure), 4) for figure in figures])
+            self.seconds += time.process_time() - start
+        return is_over
 
 
 def measure(images: np.ndarray, X, y, X_test, y_test) -> dict[str, float]:
@@ -91,6 +111,11 @@ def main() -> None:
         load_isic2016(folder, split=split, image_size=64) for split in ("train", "test")
     )
     y, y_test = ((np.asarray(z) == "malignant").astype(int) for z in (y, y_test))
+    test_features = EXTRACTOR.transform(X_test)[y_test == 1]
+
+    def distance_to_test(images: np.ndarray) -> float:
+        return kernel_distance(EXTRACTOR.transform(images), test_features)
+
     done = set()
     if RESULTS.exists():
         lines = map(json.loads, RESULTS.read_text().splitlines())
@@ -100,16 +125,20 @@ def main() -> None:
         for name in args.settings:
             if (name, seed, args.seconds) in done:
                 continue
-            clock = StopAfter(args.seconds)
+            watch = Watch(args.seconds, distance_to_test, X[y == 0][:N_WATCHED])
             translator = SETTINGS[name](
-                n_epochs=N_EPOCHS, trainer=Trainer(callbacks=[clock]), random_state=seed
+                n_epochs=N_EPOCHS,
+                patience=N_EPOCHS,
+                trainer=Trainer(callbacks=[watch]),
+                random_state=seed,
             )
             translator.fit(X[y == 0], X[y == 1])
             images = translator.translate(X[y == 0])
             found = measure(images, X, y, X_test, y_test)
             line = {"settings": name, "seed": seed, "seconds": args.seconds}
-            line |= {"n_steps": clock.n_steps}
+            line |= {"n_steps": watch.n_steps}
             line |= {key: round(value, 4) for key, value in found.items()}
+            line["evaluations"] = watch.evaluations
             with RESULTS.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(line, flush=True)

@@ -105,3 +105,20 @@ def test_short_runs_are_not_judged():
 def test_a_run_without_evaluations_or_without_epochs_has_no_failures():
     assert find_failures([], hinge=False) == []
     assert find_failures(records(loss=[1.0]), hinge=False) == []
+
+
+def test_translations_that_are_farther_than_their_sources():
+    healthy = {"change": 0.5, "kernel_distance_of_sources": 0.1}
+    history = [{"n_steps": 200, **healthy, "kernel_distance": 0.12}]
+    (sentence,) = find_failures(history, hinge=False)
+    assert "farther from the target class than their sources" in sentence
+    assert "0.120" in sentence
+    assert "0.100" in sentence
+
+
+def test_the_kept_generator_is_judged():
+    best = {"change": 0.5, "kernel_distance": 0.05, "kernel_distance_of_sources": 0.1}
+    later = best | {"change": 0.001, "kernel_distance": 0.2}
+    history = [{"n_steps": 200, **best}, {"n_steps": 200, **later}]
+    assert find_failures(history, hinge=False) == []
+    assert len(find_failures(history[1:], hinge=False)) == 2

@@ -165,12 +165,19 @@ def find_failures(history: Sequence[Mapping[str, float]], *, hinge: bool) -> lis
     if sum(record["n_steps"] for record in history) < MIN_STEPS:
         return sentences
     saturated_loss = SATURATED * (HINGE_UNTRAINED if hinge else LEAST_SQUARES_UNTRAINED)
+    figures = _figures_of_result(history)
     for monitor in MONITORS:
-        values = [
-            record[monitor.figure] for record in history if monitor.figure in record
-        ]
-        if values and monitor.failed(values[-1]):
-            sentences.append(monitor.sentence.format(value=values[-1]))
+        value = figures.get(monitor.figure)
+        if value is not None and monitor.failed(value):
+            sentences.append(monitor.sentence.format(value=value))
+    distance = figures.get("kernel_distance")
+    if distance is not None and distance > figures["kernel_distance_of_sources"]:
+        sentences.append(
+            "The translations are farther from the target class than their sources: "
+            f"their kernel distance is {distance:.3f}, that of the sources is "
+            f"{figures['kernel_distance_of_sources']:.3f}. Train for longer, or raise "
+            "the weight of the losses that hold a translation to its source."
+        )
     n = max(1, round(WINDOW * len(history)))
     for name in history[-1]:
         values = [record[name] for record in history if name in record]
@@ -193,6 +200,16 @@ def find_failures(history: Sequence[Mapping[str, float]], *, hinge: bool) -> lis
                     "`lambda_cycle`, or train for fewer epochs."
                 )
     return sentences
+
+
+def _figures_of_result(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the record of the evaluation whose generator is kept."""
+    evaluated = [record for record in history if MONITORS[0].figure in record]
+    if not evaluated:
+        return {}
+    if "kernel_distance" not in evaluated[-1]:
+        return evaluated[-1]
+    return min(evaluated, key=lambda record: record["kernel_distance"])
 
 
 def report_failures(sentences: Sequence[str], *, as_error: bool) -> None:
