@@ -38,9 +38,13 @@ def make_cut(trainer: Trainer) -> CUT:
 
 
 def make_simgan(trainer: Trainer) -> SimGAN:
-    """Return a SimGAN with its default settings."""
+    """Return a SimGAN with its default losses and networks."""
     return SimGAN(
-        n_epochs=10_000, horizontal_flip=True, vertical_flip=True, trainer=trainer
+        n_epochs=10_000,
+        patience=30,
+        horizontal_flip=True,
+        vertical_flip=True,
+        trainer=trainer,
     )
 
 
@@ -48,7 +52,7 @@ def make_simgan(trainer: Trainer) -> SimGAN:
 TRANSLATORS: dict[str, tuple[Callable[[Trainer], BaseTranslator], int]] = {
     "cyclegan": (make_cyclegan, 10),
     "cut": (make_cut, 10),
-    "simgan": (make_simgan, 35),
+    "simgan": (make_simgan, 15),
 }
 
 

@@ -31,14 +31,6 @@ def make_task(model, source, target):
 
 
 @pytest.fixture(scope="module")
-def domains():
-    rng = np.random.default_rng(0)
-    dark = rng.integers(0, 128, (10, 16, 16, 3), dtype=np.uint8)
-    bright = rng.integers(128, 256, (6, 16, 16, 3), dtype=np.uint8)
-    return dark, bright
-
-
-@pytest.fixture(scope="module")
 def fitted(domains):
     return tiny(n_epochs=2).fit(*domains)
 

@@ -21,14 +21,6 @@ def tiny(kind, **params):
     return kind(**{**defaults, **params})
 
 
-@pytest.fixture(scope="module")
-def domains():
-    rng = np.random.default_rng(0)
-    dark = rng.integers(0, 128, (10, 16, 16, 3), dtype=np.uint8)
-    bright = rng.integers(128, 256, (6, 16, 16, 3), dtype=np.uint8)
-    return dark, bright
-
-
 def weights(network):
     return [p.detach().clone().double().numpy() for p in network.parameters()]
 

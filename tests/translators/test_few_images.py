@@ -26,14 +26,6 @@ def tiny(kind, **params):
     return kind(**{**defaults, "random_state": 0, **params})
 
 
-@pytest.fixture(scope="module")
-def domains():
-    rng = np.random.default_rng(0)
-    dark = rng.integers(0, 128, (10, 16, 16, 3), dtype=np.uint8)
-    bright = rng.integers(128, 256, (6, 16, 16, 3), dtype=np.uint8)
-    return dark, bright
-
-
 @pytest.fixture
 def often(monkeypatch):
     """Evaluate after every epoch."""

@@ -16,7 +16,7 @@ from gansampler.networks import (
 )
 
 N_BLOCKS_SMALL, N_BLOCKS_LARGE, LARGE_SIDE = 6, 9, 256
-FEATURE_BACKBONE, FEATURE_SIDE = "efficientnet_lite0", 96
+FEATURE_BACKBONE, FEATURE_SIDE = "efficientnet_lite0", 64
 
 
 def build_resnet(

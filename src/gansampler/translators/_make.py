@@ -24,7 +24,7 @@ class Budget(NamedTuple):
 
 # Few images, and little time: see "Few images" in the documentation.
 FEW_IMAGES: dict[str, Any] = {
-    "ngf": 32,
+    "ngf": 16,
     "ndf": 64,
     "n_blocks": 6,
     "global_skip": True,
@@ -37,7 +37,7 @@ FEW_IMAGES: dict[str, Any] = {
     "betas": (0.0, 0.99),
     "pool_size": 0,
     "ema_decay": 0.995,
-    "patience": None,
+    "patience": 10,
     "on_failure": "warn",
     "horizontal_flip": False,
     "vertical_flip": False,
@@ -45,8 +45,12 @@ FEW_IMAGES: dict[str, Any] = {
     "lambda_content": 0.25,
 }
 BUDGETS = {
-    "minutes": Budget(SimGAN, {**FEW_IMAGES, "n_epochs": 50}, timedelta(minutes=20)),
-    "hours": Budget(SimGAN, {**FEW_IMAGES, "n_epochs": 800}, timedelta(hours=6)),
+    "minutes": Budget(SimGAN, {**FEW_IMAGES, "n_epochs": 100}, timedelta(minutes=20)),
+    "hours": Budget(
+        SimGAN,
+        {**FEW_IMAGES, "n_epochs": 1_500, "patience": 30},
+        timedelta(hours=6),
+    ),
     # As published: see `make_melanet`.
     "paper": Budget(
         CycleGAN,

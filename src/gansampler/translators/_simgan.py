@@ -95,13 +95,14 @@ class SimGAN(AdversarialTranslator):
     (3, 16, 16, 3)
     """
 
-    ngf: int = 32
+    ngf: int = 16
     global_skip: bool = True
     discriminator: Literal["patch", "projected"] = "projected"
     augment_discriminator: bool = True
     batch_size: int = 8
     betas: tuple[float, float] = (0.0, 0.99)
     ema_decay: float = 0.995
+    patience: int | None = 10
     lambda_color: float = 2.0
     lambda_content: float = 0.25
 
