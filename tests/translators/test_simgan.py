@@ -40,9 +40,9 @@ def test_step_equals_the_equations(domains):
         for i in (0, 8)
         for j in (0, 8)
     )
-    # 96 px: a quarter and an eighth of the resolution.
+    # 64 px: a quarter and an eighth of the resolution.
     content = 0
-    for side in (24, 12):
+    for side in (16, 8):
         ours, theirs = (
             next(maps for maps in features.stages(x) if maps.shape[2] == side)
             for x in (fake, source)
