@@ -81,9 +81,9 @@ class TwoStageClassifier(
         `warm_start`, and with `n_epochs` or `max_iter`. Its optimiser and its learning
         rate schedule start anew for these epochs. Not used if the synthetic rows are
         left out.
-    cv : int, splitter or iterable of (train, test), default=3
+    cv : int, splitter, iterable of (train, test) or None, default=3
         Splits of the training data for ``"auto"``; an int is the number of stratified
-        and shuffled folds.
+        and shuffled folds, and None means 5.
     scoring : str, callable or None, default="roc_auc"
         Score for ``"auto"``, as in :func:`sklearn.model_selection.cross_val_score`.
         For more than two classes, ``"roc_auc"`` means ``"roc_auc_ovr"``.
