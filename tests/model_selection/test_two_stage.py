@@ -135,10 +135,10 @@ def test_balanced_is_ordinary_over_sampling(imbalanced):
 
 
 def test_copies_of_all_rows_change_nothing(imbalanced):
-    """Each copy takes its weight from its original."""
+    """Each copy takes its weight from its original. Any object can be a sampler."""
     X, y = imbalanced
 
-    class Twice(BaseEstimator):
+    class Twice:
         def fit_resample(self, X, y):
             return np.concatenate([X, X]), np.concatenate([y, y])
 
@@ -331,7 +331,7 @@ def test_stages_of_a_classifier_of_scikit_learn(imbalanced):
             RandomForestClassifier(),
             {"real_only_share": 0.5},
             ValueError,
-            "without `warm_start` and without a number of epochs",
+            "must have `warm_start` and a number of epochs",
         ),
         (
             Diary(n_epochs=1),

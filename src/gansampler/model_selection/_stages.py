@@ -84,9 +84,10 @@ def check_classifier(classifier: Any, *, weighs: bool, real_only_share: float) -
     epochs = [key for key in EPOCHS if key in params]
     if "warm_start" not in params or not epochs:
         raise ValueError(
-            "`real_only_share` must be 0 for a classifier without `warm_start` and "
-            f"without a number of epochs, {' or '.join(map(repr, EPOCHS))}. Got "
-            f"{real_only_share:g} for {name}. Pass TransferClassifier(), for instance."
+            "With `real_only_share`, the classifier must have `warm_start` and a "
+            f"number of epochs, {' or '.join(f'`{key}`' for key in EPOCHS)}. Got "
+            f"real_only_share={real_only_share:g} and {name}. Pass "
+            "TransferClassifier(), for instance, or real_only_share=0."
         )
     if params[epochs[0]] < 2:
         raise ValueError(
@@ -114,7 +115,7 @@ def fit_on_both(
     Parameters
     ----------
     classifier : classifier
-        It is changed. Afterwards its parameters are as before.
+        Not fitted. It is fitted in place, and keeps its parameters.
     data : Resampled
         Real and synthetic rows.
     synthetic_weight : float
@@ -139,7 +140,7 @@ def fit_on_both(
     n_last = min(max(round(real_only_share * n_epochs), 1), n_epochs - 1)
     classifier.set_params(**{epochs: n_epochs - n_last})
     _fit_weighted(classifier, data.X, data.y, weight)
-    # Only the second fit continues: the first one is always new.
+    # The first fit was new in any case, because the classifier was not fitted.
     classifier.set_params(**{epochs: n_last, "warm_start": True})
     real = np.flatnonzero(~data.is_synthetic)
     fit_on_real(classifier, take(data.X, real), data.y[real], class_balance)

@@ -382,8 +382,10 @@ class TwoStageClassifier(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        of_classifier, of_sampler = get_tags(self.classifier), get_tags(self.sampler)
+        of_classifier = get_tags(self.classifier)
         tags.input_tags = of_classifier.input_tags
-        tags.input_tags.sparse &= of_sampler.input_tags.sparse
         tags.classifier_tags = of_classifier.classifier_tags
+        # Any object with `fit_resample` can be a sampler.
+        if isinstance(self.sampler, BaseEstimator):
+            tags.input_tags.sparse &= get_tags(self.sampler).input_tags.sparse
         return tags
