@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gansampler.classification import TransferClassifier, build_classifier
     from gansampler.losses import BinaryFocalLoss, FocalLoss
-    from gansampler.model_selection import compare_samplers
+    from gansampler.model_selection import TwoStageClassifier, compare_samplers
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
@@ -27,6 +27,7 @@ _HOME = {
     "SimGAN": "translators",
     "Trainer": "training",
     "TransferClassifier": "classification",
+    "TwoStageClassifier": "model_selection",
     "build_classifier": "classification",
     "compare_samplers": "model_selection",
     "make_melanet": "recipes",
@@ -60,6 +61,7 @@ __all__ = [
     "SimGAN",
     "Trainer",
     "TransferClassifier",
+    "TwoStageClassifier",
     "build_classifier",
     "compare_samplers",
     "make_melanet",

@@ -26,6 +26,9 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     StrOptions,
 )
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call as check_partial_fit_first_call,
+)
 
 __all__ = [
     "ArraysTransformer",
@@ -36,6 +39,7 @@ __all__ = [
     "StrOptions",
     "at_least",
     "check_labels",
+    "check_partial_fit_first_call",
     "check_target_type",
     "clone_parametrized",
     "explain_arguments",

@@ -47,3 +47,12 @@ def images():
     X = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
     X[:, 0, 0, 0] = np.arange(24)
     return X, np.repeat(["common", "rare"], [16, 8])
+
+
+@pytest.fixture(scope="session")
+def imbalanced():
+    """Feature rows of two classes: 180 and 20."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [180, 20])[rng.permutation(200)]
+    X = rng.normal(size=(200, 5)) + 0.8 * y[:, None]
+    return X, y

@@ -252,10 +252,13 @@ class BaseNetworkClassifier(
     def _get_trainer(self) -> Trainer:
         return Trainer() if self.trainer is None else self.trainer
 
-    def _open_training_samples(
-        self, X: Any, y: Any
+    def _open_first_samples(
+        self, X: Any, y: Any, classes: np.ndarray | None
     ) -> tuple[ImageSequence, np.ndarray]:
-        """Open the samples, set the attributes that follow from them, encode `y`."""
+        """Open samples, set the attributes that follow from them, encode `y`.
+
+        The classes are those of `y` if `classes` is None.
+        """
         images = ImageSequence(
             X, self.image_shape, path_column=self.path_column, resize=self.resize
         )
@@ -265,11 +268,16 @@ class BaseNetworkClassifier(
         self.sample_shape_ = tuple(images.sample_shape)
         self.n_features_in_ = math.prod(self.sample_shape_)
         encoder = LabelEncoder()
-        target = encode_labels(images, y, encoder.fit_transform)
+        if classes is None:
+            target = encode_labels(images, y, encoder.fit_transform)
+        else:
+            encoder.fit(classes)
+            target = encode_labels(images, y, encoder.transform)
         self.classes_ = encoder.classes_
         return images, target
 
-    def _open_validation_samples(self, X: Any, y: Any) -> Samples:
+    def _open_more_samples(self, X: Any, y: Any) -> Samples:
+        """Open samples of the same shape and classes as the first ones."""
         encoder = LabelEncoder()
         encoder.classes_ = self.classes_
         images = self._open_samples(X, cache=True)

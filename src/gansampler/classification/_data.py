@@ -143,3 +143,14 @@ def check_two_classes(
             "data contains only one class (samples of weight 0 do not count): "
             f"{present}. Pass samples of another class."
         )
+
+
+def check_same_classes(classes: np.ndarray, target: np.ndarray) -> None:
+    """Raise an error if a fit that continues another one lacks some of its classes."""
+    present = np.unique(target)
+    if len(present) < len(classes):
+        raise ValueError(
+            "With warm_start=True, `y` must have the classes of the first fit, "
+            f"{classes.tolist()}. Got only {classes[present].tolist()}. Use "
+            "`partial_fit`, or fit with warm_start=False."
+        )

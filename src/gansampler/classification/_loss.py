@@ -13,7 +13,7 @@ from gansampler.losses import FocalLoss
 
 
 class LossWeights:
-    r"""The weight of each training sample in the loss. Their mean is 1.
+    r"""The weight of each training sample in the loss. Usually their mean is 1.
 
     The loss of a batch is :math:`\frac{1}{n} \sum_i w_i \ell_i`. The weight
     :math:`w_i` is proportional to :math:`s_i c_{y_i}`, sample weight times class
@@ -30,6 +30,9 @@ class LossWeights:
         Positions in `classes`.
     sample_weight : ndarray of shape (n_samples,) or None
         Weights of the samples.
+    is_part : bool, default=False
+        Whether the samples are a part of the training set. Then the weights are not
+        divided by their mean, which differs between the parts.
 
     Attributes
     ----------
@@ -39,7 +42,9 @@ class LossWeights:
         Weights of training samples. None if they are all equal.
     """
 
-    def __init__(self, class_weight, classes, target, sample_weight) -> None:
+    def __init__(
+        self, class_weight, classes, target, sample_weight, *, is_part=False
+    ) -> None:
         self.per_class: torch.Tensor | None = None
         self.per_sample: torch.Tensor | None = None
         samples = np.ones(len(target)) if sample_weight is None else sample_weight
@@ -60,11 +65,13 @@ class LossWeights:
                     f"positive weight. Got class_weight={class_weight!r}. Raise the "
                     "weight of a class."
                 )
-            weights = weights / np.average(weights[target], weights=samples)
+            if not is_part:
+                weights = weights / np.average(weights[target], weights=samples)
             self.per_class = torch.from_numpy(weights).float()
             samples = samples * weights[target]
         if class_weight is not None or sample_weight is not None:
-            self.per_sample = torch.from_numpy(samples / samples.mean()).float()
+            mean = 1.0 if is_part else samples.mean()
+            self.per_sample = torch.from_numpy(samples / mean).float()
 
 
 class WeightedLoss:

@@ -12,10 +12,19 @@ import torch
 from sklearn.metrics import recall_score
 from torch import nn
 
-from gansampler.classification._augmentation import Transform, augment
+from gansampler.classification._augmentation import (
+    Transform,
+    augment,
+    make_transform,
+)
 from gansampler.classification._data import Samples
 from gansampler.classification._loss import LossWeights, WeightedLoss
-from gansampler.classification._network import has_depthwise
+from gansampler.classification._network import (
+    batch_norms,
+    check_batch_size,
+    freeze_layers,
+    has_depthwise,
+)
 from gansampler.images import chunks, flip_chosen
 from gansampler.training import TrainingTask
 
@@ -314,3 +323,71 @@ class ClassificationTask(TrainingTask):
             self.network.load_state_dict(self.best_state)
         self.network.requires_grad_(True)
         self.network.zero_grad(set_to_none=True)
+
+
+def build_task(
+    network: nn.Module,
+    weights: LossWeights,
+    samples: Samples,
+    validation: Samples | None,
+    *,
+    params: dict[str, Any],
+    lr: float,
+    freeze_batch_norm: bool,
+    n_epochs: int,
+    seed: int,
+    settings: dict[str, Any],
+) -> ClassificationTask:
+    """Return a task with new optimisers. Layers are frozen until its end.
+
+    Parameters
+    ----------
+    network : Module
+        The network to train.
+    weights : LossWeights
+        Weights of the samples in the loss.
+    samples, validation : Samples
+        Training samples and validation samples. `validation` may be None.
+    params : dict
+        The parameters of the classifier.
+    lr : float
+        Learning rate.
+    freeze_batch_norm : bool
+        Whether batch normalisation keeps its mean and variance.
+    n_epochs : int
+        Number of epochs.
+    seed : int
+        Seed of the order of the samples and of all random changes.
+    settings : dict
+        JSON-able parameters that identify the run.
+    """
+    evaluated = freeze_layers(network, params["freeze"])
+    if freeze_batch_norm:
+        evaluated += batch_norms(network)
+    check_batch_size(network, evaluated, params["batch_size"])
+    is_weighted = weights.per_sample is not None
+    transform = make_transform(
+        params["augmentation"],
+        samples.images.sample_shape,
+        any_angle=params["horizontal_flip"] and params["vertical_flip"],
+    )
+    return ClassificationTask(
+        network,
+        WeightedLoss(params["loss"], params["gamma"], weighted=is_weighted),
+        weights,
+        samples,
+        validation,
+        optimizer=params["optimizer"],
+        lr=lr,
+        weight_decay=params["weight_decay"],
+        batch_size=params["batch_size"],
+        patience=params["patience"],
+        lr_patience=params["lr_patience"],
+        n_epochs=None if params["lr_schedule"] == "constant" else n_epochs,
+        evaluated=evaluated,
+        horizontal_flip=params["horizontal_flip"],
+        vertical_flip=params["vertical_flip"],
+        transform=transform,
+        seed=seed,
+        settings=settings,
+    )

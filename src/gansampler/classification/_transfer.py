@@ -6,43 +6,29 @@ import os
 from typing import Any
 
 import numpy.typing as npt
-from sklearn.utils import check_random_state
 from torch import nn
 
-from gansampler._serialization import comparable_params
 from gansampler._validation import (
     HasMethods,
     StrOptions,
     at_least,
+    check_partial_fit_first_call,
     explain_arguments,
-    isolated_rng,
     restore_on_failure,
-    spawn_seeds,
 )
-from gansampler.classification._augmentation import AUGMENTATIONS, make_transform
-from gansampler.classification._base import (
-    BaseNetworkClassifier,
-    resolve,
-)
+from gansampler.classification._augmentation import AUGMENTATIONS
 from gansampler.classification._data import (
-    Samples,
     check_pair,
-    check_sample_weight,
+    check_same_classes,
     check_two_classes,
-    fit_scaler,
 )
-from gansampler.classification._loss import LossWeights, WeightedLoss
-from gansampler.classification._network import (
-    batch_norms,
-    check_batch_size,
-    freeze_layers,
-)
-from gansampler.classification._task import ClassificationTask, choose_lr
+from gansampler.classification._loss import LossWeights
+from gansampler.classification._training import TrainableNetworkClassifier
 from gansampler.data import warn_near_duplicates
 
 
 @explain_arguments
-class TransferClassifier(BaseNetworkClassifier):
+class TransferClassifier(TrainableNetworkClassifier):
     """Classify images with a network that is pretrained or not.
 
     The network is a backbone, global average pooling and one linear layer. By default,
@@ -135,6 +121,10 @@ class TransferClassifier(BaseNetworkClassifier):
     resize : {"crop", "stretch", "pad"}, default="crop"
         How files and items of a data set are resized to `image_shape`; see
         :class:`~gansampler.images.ImageSequence`.
+    warm_start : bool, default=False
+        Whether a further :meth:`fit` continues from the fitted weights. The samples
+        must have the same shape and classes. The standardisation of feature rows stays
+        the same. Optimiser and learning rate schedule start anew in each fit.
     trainer : Trainer, default=None
         Device, precision and time limit. None means ``Trainer()``.
     random_state : int, RandomState instance or None, default=None
@@ -151,7 +141,7 @@ class TransferClassifier(BaseNetworkClassifier):
     history_ : list of dict
         One record per epoch, with its number, time, learning rate and mean ``loss``.
         With validation data, also ``val_loss``, with class weights, and
-        ``val_balanced_accuracy``.
+        ``val_balanced_accuracy``. A fit that continues another one appends its records.
     scaler_ : StandardScaler or None
         Standardises feature rows. None for images.
     sample_shape_ : tuple of int
@@ -225,6 +215,7 @@ class TransferClassifier(BaseNetworkClassifier):
         "image_shape": [tuple, list, None],
         "path_column": [str, int, None],
         "resize": [StrOptions({"crop", "stretch", "pad"})],
+        "warm_start": ["boolean"],
         "trainer": [HasMethods(["fit", "predict"]), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -255,6 +246,7 @@ class TransferClassifier(BaseNetworkClassifier):
         image_shape=None,
         path_column=None,
         resize="crop",
+        warm_start=False,
         trainer=None,
         random_state=None,
         verbose=0,
@@ -281,6 +273,7 @@ class TransferClassifier(BaseNetworkClassifier):
         self.image_shape = image_shape
         self.path_column = path_column
         self.resize = resize
+        self.warm_start = warm_start
         self.trainer = trainer
         self.random_state = random_state
         self.verbose = verbose
@@ -335,66 +328,72 @@ class TransferClassifier(BaseNetworkClassifier):
         TrainingDivergedError
             If a loss is NaN or infinite.
         """
-        self._validate_params()
-        if self.lr_patience is not None and self.lr_schedule != "constant":
-            raise ValueError(
-                "`lr_patience` requires lr_schedule='constant'. Got "
-                f"lr_patience={self.lr_patience} and lr_schedule='cosine'. Change one "
-                "of them."
-            )
-        images, target = self._open_training_samples(X, y)
-        weight = check_sample_weight(sample_weight, len(images))
-        check_two_classes(self.classes_, target, weight)
-        self.scaler_ = fit_scaler(images, weight)
+        self._check_params()
+        is_first = not (self.warm_start and hasattr(self, "network_"))
+        samples, weight = self._open_training_samples(
+            X, y, sample_weight, is_first=is_first
+        )
+        check_two_classes(self.classes_, samples.target, weight)
+        if not is_first:
+            check_same_classes(self.classes_, samples.target)
         validation = None
         if validation_data is not None:
-            validation = self._open_validation_samples(*check_pair(validation_data))
-            warn_near_duplicates(images, validation.images)
-        weights = LossWeights(self.class_weight, self.classes_, target, weight)
-        is_weighted = weights.per_sample is not None
-        rng = check_random_state(self.random_state)
-        init_seed, data_seed = spawn_seeds(rng, 2)
-        lr = choose_lr(
-            self.lr,
-            self.optimizer,
-            self.backbone,
-            is_image=images.is_image,
-            is_new=self.weights is None or self.freeze is True,
+            validation = self._open_more_samples(*check_pair(validation_data))
+            warn_near_duplicates(samples.images, validation.images)
+        weights = LossWeights(self.class_weight, self.classes_, samples.target, weight)
+        return self._train(
+            samples, validation, weights, n_epochs=self.n_epochs, is_first=is_first
         )
-        any_angle = self.horizontal_flip and self.vertical_flip
-        with isolated_rng(init_seed):
-            self.network_ = self._build_network(self.weights)
-            evaluated = freeze_layers(self.network_, self.freeze)
-            if resolve(self.freeze_batch_norm, self.weights is not None):
-                evaluated += batch_norms(self.network_)
-            check_batch_size(self.network_, evaluated, self.batch_size)
-            task = ClassificationTask(
-                self.network_,
-                WeightedLoss(self.loss, self.gamma, weighted=is_weighted),
-                weights,
-                Samples(images, self.scaler_, target),
-                validation,
-                optimizer=self.optimizer,
-                lr=lr,
-                weight_decay=self.weight_decay,
-                batch_size=self.batch_size,
-                patience=self.patience,
-                lr_patience=self.lr_patience,
-                n_epochs=None if self.lr_schedule == "constant" else self.n_epochs,
-                evaluated=evaluated,
-                horizontal_flip=self.horizontal_flip,
-                vertical_flip=self.vertical_flip,
-                transform=make_transform(
-                    self.augmentation, self.sample_shape_, any_angle=any_angle
-                ),
-                seed=data_seed,
-                settings=comparable_params(self),
+
+    @restore_on_failure
+    def partial_fit(
+        self,
+        X: Any,
+        y: npt.ArrayLike | None = None,
+        classes: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> TransferClassifier:
+        """Train for one epoch on a part of the samples, from the fitted weights.
+
+        Optimiser and learning rate schedule start anew in each call. Class and sample
+        weights are not divided by their mean, which is only known for all parts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width, n_channels)
+            Samples in any form that :meth:`fit` accepts. Feature rows are standardised
+            with means and deviations of the first call.
+        y : array-like of shape (n_samples,), default=None
+            Labels, which may be of a single class.
+        classes : array-like of shape (n_classes,), default=None
+            The labels of all calls. Needed in the first call, if there was no
+            :meth:`fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the samples in the loss.
+
+        Returns
+        -------
+        self : TransferClassifier
+
+        Raises
+        ------
+        ValueError
+            If `classes` are missing or differ from those of earlier calls, if
+            `class_weight` is ``"balanced"``, or as in :meth:`fit`.
+        """
+        self._check_params()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "`class_weight` must be a dict or None in `partial_fit`, because the "
+                "class sizes in a part of the samples may differ from those in all. "
+                "Got 'balanced'. Pass the weights as a dict."
             )
-            self.history_ = self._get_trainer().fit(
-                task,
-                n_epochs=self.n_epochs,
-                verbose=self.verbose,
-                description="TransferClassifier",
-            )
-        task.finish()
-        return self
+        is_first = not hasattr(self, "network_")
+        check_partial_fit_first_call(self, classes)
+        samples, weight = self._open_training_samples(
+            X, y, sample_weight, is_first=is_first, classes=self.classes_
+        )
+        weights = LossWeights(
+            self.class_weight, self.classes_, samples.target, weight, is_part=True
+        )
+        return self._train(samples, None, weights, n_epochs=1, is_first=is_first)

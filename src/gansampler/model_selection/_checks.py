@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn import metrics
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d, indexable
 from sklearn.utils.multiclass import check_classification_targets
 
-from gansampler._validation import check_labels
+from gansampler._validation import check_labels, to_python_scalar
 from gansampler.images import find_form, stack_images
 from gansampler.model_selection._comparison import BASELINES
 
@@ -56,12 +57,14 @@ def check_data(
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Return the data, the labels and the groups, or refuse them.
 
-    A list of images becomes an array. Labels and groups become arrays.
+    A list of images becomes an array, and sparse matrices a form whose rows can be
+    selected. Labels and groups become arrays.
     """
     if isinstance(X, list | tuple):
         form = find_form(X)
         if form.name == "array":
             X = stack_images(form.data) if form.is_separate else np.asarray(X)
+    (X,) = indexable(X)
     check_labels(y)
     y = column_or_1d(np.asarray(y), warn=True)
     check_consistent_length(X, y)
@@ -81,3 +84,22 @@ def check_scoring(classifier: Any, scoring: Any, y: np.ndarray) -> Any:
             "scoring='roc_auc_ovr' or 'balanced_accuracy', for instance."
         )
     return metrics.check_scoring(classifier, scoring=scoring)
+
+
+def check_class_sizes(y: np.ndarray, cv: Any) -> None:
+    """Refuse a single class, and classes with fewer samples than there are folds."""
+    labels, counts = np.unique(y, return_counts=True)
+    if len(labels) < 2:
+        raise ValueError(
+            "`y` must have at least 2 classes. Got only one class: "
+            f"{labels.tolist()}. Pass samples of another class."
+        )
+    smallest = int(np.argmin(counts))
+    if isinstance(cv, Integral) and counts[smallest] < cv:
+        plural = "s" if counts[smallest] > 1 else ""
+        raise ValueError(
+            "With synthetic_weight='auto', each class must have at least as many "
+            f"samples as `cv` has folds, {cv}. Got {counts[smallest]} sample{plural} "
+            f"of class {to_python_scalar(labels[smallest])!r}. Pass more samples, a "
+            "smaller `cv`, or a number as `synthetic_weight`."
+        )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,14 +28,13 @@ from gansampler.model_selection._comparison import (
     SamplerComparison,
 )
 from gansampler.model_selection._resampling import (
+    prepare_sampler,
     resample,
     seed_estimator,
-    seed_sampler,
     take,
 )
 from gansampler.model_selection._sharing import SharedTranslators
 from gansampler.model_selection._splits import Split, make_splits
-from gansampler.over_sampling import GANOverSampler
 from gansampler.training import Progress
 
 
@@ -218,7 +215,12 @@ def compare_samplers(
                     run(arm, sampler, number)
         for number, split in enumerate(splits, 1):
             clones = {
-                arm: _prepare(sampler, seeds[number - 1], folders[arm], number)
+                arm: prepare_sampler(
+                    sampler,
+                    seeds[number - 1].sampler,
+                    seeds[number - 1].translator,
+                    f"{folders[arm]}/fold-{number}",
+                )
                 for arm, sampler in samplers.items()
             }
             sharing = SharedTranslators(clones)
@@ -307,16 +309,6 @@ def _run_arm(
         resample_seconds=resampled - start if sampler is not None else 0.0,
         fit_seconds=fitted - resampled,
     )
-
-
-def _prepare(sampler: Any, seeds: _Seeds, folder: str, number: int) -> Any:
-    """Return a clone of a sampler with the seeds and the output folder of a split."""
-    sampler = clone(sampler, safe=False)
-    seed_sampler(sampler, seeds.sampler, seeds.translator)
-    if isinstance(sampler, GANOverSampler) and sampler.output_dir is not None:
-        path = Path(os.fspath(sampler.output_dir)) / folder / f"fold-{number}"
-        sampler.output_dir = path
-    return sampler
 
 
 @contextmanager

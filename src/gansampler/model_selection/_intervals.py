@@ -35,7 +35,11 @@ class Difference(NamedTuple):
 
 
 def corrected_difference(
-    differences: np.ndarray, n_train: np.ndarray, n_test: np.ndarray
+    differences: np.ndarray,
+    n_train: np.ndarray,
+    n_test: np.ndarray,
+    *,
+    level: float = CONFIDENCE_LEVEL,
 ) -> Difference:
     """Return the mean of paired differences with the interval of Nadeau and Bengio.
 
@@ -45,12 +49,14 @@ def corrected_difference(
         Differences of the scores of two arms, in each split.
     n_train, n_test : ndarray of int of shape (n_splits,)
         Numbers of original samples.
+    level : float, default=0.95
+        Probability of the interval.
     """
     n_splits = len(differences)
     # Training parts overlap, so that the scores of the splits are correlated.
     scale = 1 / n_splits + float(np.mean(n_test / n_train))
     error = math.sqrt(scale * np.var(differences, ddof=1))
-    quantile = stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, n_splits - 1)
+    quantile = stats.t.ppf((1 + level) / 2, n_splits - 1)
     mean = float(np.mean(differences))
     return Difference(
         mean, float(mean - quantile * error), float(mean + quantile * error)
