@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from gansampler.over_sampling import GANOverSampler
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
-    from gansampler.translators import CUT, CycleGAN, SimGAN, make_translator
+    from gansampler.translators import (
+        CUT,
+        CycleGAN,
+        MajorToMinor,
+        SimGAN,
+        make_translator,
+    )
 
 __version__ = "0.1.0"
 
@@ -24,6 +30,7 @@ _HOME = {
     "CycleGAN": "translators",
     "FocalLoss": "losses",
     "GANOverSampler": "over_sampling",
+    "MajorToMinor": "translators",
     "SimGAN": "translators",
     "Trainer": "training",
     "TransferClassifier": "classification",
@@ -57,6 +64,7 @@ __all__ = [
     "CycleGAN",
     "FocalLoss",
     "GANOverSampler",
+    "MajorToMinor",
     "SimGAN",
     "Trainer",
     "TransferClassifier",
