@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gansampler.classification import TransferClassifier, build_classifier
     from gansampler.losses import BinaryFocalLoss, FocalLoss
     from gansampler.model_selection import compare_samplers
-    from gansampler.over_sampling import GANOverSampler
+    from gansampler.over_sampling import GANOverSampler, MinorityMix
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
     from gansampler.translators import (
@@ -31,6 +31,7 @@ _HOME = {
     "FocalLoss": "losses",
     "GANOverSampler": "over_sampling",
     "MajorToMinor": "translators",
+    "MinorityMix": "over_sampling",
     "SimGAN": "translators",
     "Trainer": "training",
     "TransferClassifier": "classification",
@@ -65,6 +66,7 @@ __all__ = [
     "FocalLoss",
     "GANOverSampler",
     "MajorToMinor",
+    "MinorityMix",
     "SimGAN",
     "Trainer",
     "TransferClassifier",
