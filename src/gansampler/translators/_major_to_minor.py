@@ -8,7 +8,7 @@ import os
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -175,6 +175,8 @@ class MajorToMinor(BaseTranslator):
         "trainer": [HasMethods(["fit", "predict"]), None],
         "random_state": ["random_state"],
     }
+    # Half precision would round the pixels, by more than a step changes them.
+    _mixed_precision: ClassVar = False
 
     def translate(self, X: npt.ArrayLike | ImageSequence) -> np.ndarray:
         """Translate source images into images that the classifier takes for target.
@@ -393,7 +395,7 @@ class LinearClassifiers(nn.Module):
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Return the logits of the target class, of shape (n_samples, 2)."""
         with full_precision(samples.device):
-            return self.heads(self.features(samples))
+            return self.heads(self.features(samples.to(self.heads.weight.dtype)))
 
 
 class TargetProbability(nn.Module):
@@ -440,7 +442,7 @@ class GradientSteps(nn.Module):
         """Return the changed samples."""
         # Networks are applied in inference mode, in which there are no gradients.
         with torch.inference_mode(False), torch.enable_grad():
-            samples = samples.clone()
+            samples = samples.to(self.classifier.heads.weight.dtype, copy=True)
             result = self._clip(samples + self._noise(samples))
             pending = torch.arange(len(samples), device=samples.device)
             for number in range(N_ROUNDS):
