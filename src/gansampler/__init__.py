@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from gansampler.classification import TransferClassifier, build_classifier
     from gansampler.losses import BinaryFocalLoss, FocalLoss
     from gansampler.model_selection import TwoStageClassifier, compare_samplers
-    from gansampler.over_sampling import GANOverSampler
+    from gansampler.over_sampling import GANOverSampler, MinorityMix
     from gansampler.recipes import make_melanet
     from gansampler.training import Trainer
-    from gansampler.translators import CUT, CycleGAN, SimGAN, make_translator
+    from gansampler.translators import (
+        CUT,
+        CycleGAN,
+        MajorToMinor,
+        SimGAN,
+        make_translator,
+    )
 
 __version__ = "0.1.0"
 
@@ -24,6 +30,8 @@ _HOME = {
     "CycleGAN": "translators",
     "FocalLoss": "losses",
     "GANOverSampler": "over_sampling",
+    "MajorToMinor": "translators",
+    "MinorityMix": "over_sampling",
     "SimGAN": "translators",
     "Trainer": "training",
     "TransferClassifier": "classification",
@@ -58,6 +66,8 @@ __all__ = [
     "CycleGAN",
     "FocalLoss",
     "GANOverSampler",
+    "MajorToMinor",
+    "MinorityMix",
     "SimGAN",
     "Trainer",
     "TransferClassifier",

@@ -61,7 +61,7 @@ class OpenedData(NamedTuple):
     is_one_hot: bool
 
 
-def open_data(X: Any, y: Any, **params: Any) -> OpenedData:
+def open_data(X: Any, y: Any, *, name: str, **params: Any) -> OpenedData:
     """Open the data of the caller, or refuse them.
 
     Parameters
@@ -69,6 +69,8 @@ def open_data(X: Any, y: Any, **params: Any) -> OpenedData:
     X : array-like, list of paths, data frame or Dataset
     y : array-like or None
         None takes the labels of a Dataset.
+    name : str
+        Name of the sampler, for messages.
     **params : dict
         Parameters of :class:`~gansampler.images.ImageSequence`.
     """
@@ -79,7 +81,7 @@ def open_data(X: Any, y: Any, **params: Any) -> OpenedData:
         images = ImageSequence(X, **params)
     if y is None and images.form != "dataset":
         raise ValueError(
-            "This GANOverSampler estimator requires y to be passed, but the target y "
+            f"This {name} estimator requires y to be passed, but the target y "
             "is None. Pass the label of each sample; only a torch Dataset contains "
             "them."
         )

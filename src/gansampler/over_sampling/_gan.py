@@ -1,45 +1,41 @@
-"""The sampler: open the images, plan, then fit, generate and store for each class."""
+"""The sampler by translation: a translator is fitted for each class that grows."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-from imblearn.over_sampling.base import BaseOverSampler
-from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
-from sklearn.utils.validation import validate_data
 
 from gansampler._validation import (
     DefaultPartsMixin,
     HasMethods,
-    NearestNameMixin,
-    StrOptions,
     clone_parametrized,
     explain_arguments,
-    restore_on_failure,
     to_python_scalar,
 )
-from gansampler.over_sampling._forms import append, check_output_dir, open_data
-from gansampler.over_sampling._generation import draw_sources, generate
-from gansampler.over_sampling._leakage import warn_of_leakage
+from gansampler.images import ImageSequence
+from gansampler.over_sampling._base import BaseImageSampler
+from gansampler.over_sampling._generation import Translations
 from gansampler.over_sampling._plan import (
-    check_strategy,
+    ClassPlan,
     fit_translator,
-    make_plan,
     prepare_translators,
     refuse_names,
-    refuse_number_of_images,
 )
-from gansampler.over_sampling._result import GeneratedClass, ResultMixin, take_examples
-from gansampler.over_sampling.output import open_output
+from gansampler.over_sampling._result import (
+    GeneratedClass,
+    TranslationsMixin,
+    take_examples,
+)
+from gansampler.over_sampling._samples import ClassSamples
+from gansampler.over_sampling.output import RunIdentity, identify_translators
 from gansampler.translators import make_translator
 
 
 @explain_arguments
-class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverSampler):
+class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
     """Over-sample by translating images of other classes into an under-represented one.
 
     For each class to be grown, a translator learns to turn images of a source class
@@ -160,25 +156,17 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
     """
 
     _parameter_constraints: dict = {
-        **BaseOverSampler._parameter_constraints,
+        **BaseImageSampler._parameter_constraints,
         "translator": [HasMethods(["fit", "translate"]), Mapping, None],
-        # Any label of y.
-        "source": "no_validation",
-        # The images check it.
-        "image_shape": "no_validation",
         "prefit": ["boolean"],
-        # Any column of the frame.
-        "path_column": "no_validation",
-        "output_dir": [str, os.PathLike, None],
-        "output_format": [StrOptions({"png", "jpeg"})],
-        "on_error": [StrOptions({"raise", "skip"})],
-        "resize": [StrOptions({"crop", "stretch", "pad"})],
-        "verbose": ["verbose"],
     }
     _default_parts: ClassVar = {"translator": make_translator}
     _explained_names: ClassVar = {
         "budget": "Pass translator=make_translator('hours'), for example."
     }
+
+    # A translator learns from at least two samples of each domain.
+    _min_samples = 2
 
     def __init__(
         self,
@@ -209,166 +197,61 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         self.random_state = random_state
         self.verbose = verbose
 
-    @restore_on_failure
-    def fit(self, X, y=None, **params):
-        """Check the data and set `sampling_strategy_`, without training.
-
-        Parameters
-        ----------
-        X : array-like, list of paths, data frame or Dataset
-        y : array-like of shape (n_samples,), default=None
-        **params : dict
-            As in :meth:`fit_resample`.
-
-        Returns
-        -------
-        self : GANOverSampler
-        """
-        refuse_number_of_images(self.sampling_strategy, y)
+    def _validate_params(self) -> None:
         refuse_names(self.translator)
-        self._validate_params()
-        self._open(X, y)
-        return self
+        super()._validate_params()
 
-    @restore_on_failure
-    def fit_resample(self, X, y=None, **params):
-        """Resample the data set.
+    def _default_or_given(self) -> Any:
+        """Return the translator that is cloned or, with `prefit`, used."""
+        is_default = self.translator is None and not self.prefit
+        return make_translator() if is_default else self.translator
 
-        Parameters
-        ----------
-        X : array-like, list of paths, data frame or Dataset
-            - Images of shape (n_samples, height, width, n_channels): uint8 in [0, 255]
-              or floating in [0, 1]; also a list of such images, (n_samples, height,
-              width) for grey images, (n_samples, height * width * n_channels) with
-              `image_shape`, or (n_samples, n_features) for feature rows.
-            - A tensor of torch of one of these shapes, or with the channels first.
-            - With `image_shape` and `output_dir`, a list, array or Series of paths,
-              or a data frame with a column of them.
-            - A map-style :class:`torch.utils.data.Dataset` of (image, label), or of
-              dicts with "image" and "label" as in a data set of Hugging Face.
-
-        y : array-like of shape (n_samples,), default=None
-            Labels of any type. None takes those of the data set.
-        **params : dict
-            Ignored, such as metadata of a pipeline.
-
-        Returns
-        -------
-        X_resampled : array-like of shape (n_samples_new, ...)
-            In the form and dtype of `X`: first its rows, then the synthetic samples.
-            A tensor has the channels where those of `X` are.
-            In a data frame, a synthetic row has the values of its parent, except for
-            paths and labels. For a Dataset, a
-            :class:`~gansampler.data.OverSampledDataset`.
-        y_resampled : array-like of shape (n_samples_new,)
-            In the form of `y`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If `X`, `y` or a parameter is not as described; before any training. After
-            this and any other error, the sampler is in the state before the call.
-        OSError
-            If `output_dir` cannot be written to, or if the images do not fit on the
-            disk. The files that were written remain, and the same call resumes.
-        ShortfallError
-            If there are too few distinct images.
-        TrainingDivergedError
-            If a loss is NaN or infinite.
-
-        Warns
-        -----
-        GANSamplerWarning
-            If the last estimator of the pipeline splits its training data.
-        """
-        refuse_number_of_images(self.sampling_strategy, y)
-        refuse_names(self.translator)
-        self._validate_params()
-        warn_of_leakage()
-        return self._fit_resample(X, y)
-
-    def _fit_resample(self, X, y):
-        data = self._open(X, y)
-        images, labels = data.images, data.labels
-        plan = make_plan(
-            labels, self.sampling_strategy_, self.source, self.random_state
-        )
-        translator = self.translator
-        if translator is None and not self.prefit:
-            translator = make_translator()
+    def _prepare(self, plan: Sequence[ClassPlan], images: ImageSequence) -> None:
         self.translators_ = prepare_translators(
-            translator, plan, images, prefit=self.prefit
+            self._default_or_given(), plan, images, prefit=self.prefit
         )
-        output = open_output(
-            self.output_dir,
-            self.output_format,
-            images,
-            labels,
-            plan,
-            translator=translator,
-            prefit=self.prefit,
-            source=self.source,
-            random_state=self.random_state,
-        )
-        parents = [np.arange(len(images))]
-        self._generated = {}
-        for grown in plan:
-            translator = self.translators_[grown.label]
-            if not self.prefit:
-                fit_translator(translator, grown, images, verbose=self.verbose)
-            seed = output.seed(grown.label)
-            chosen = draw_sources(len(grown.source), grown.n_new, seed)
-            parents.append(grown.source[chosen])
-            digests: set[bytes] = set()
-            with output.open_class(grown.label, translator, parents[-1]) as stored:
-                for chunk in generate(
-                    translator,
-                    images.subset(grown.source),
-                    chosen,
-                    seed=seed,
-                    label=to_python_scalar(grown.label),
-                    finished=stored.finished,
-                    seen=digests,
-                    verbose=self.verbose,
-                ):
-                    stored.put(chunk)
-            self._generated[grown.label] = GeneratedClass.of(
-                translator, images, grown, seed, digests
-            )
-        new = output.finish()
-        new_labels = [np.full(p.n_new, p.label, dtype=labels.dtype) for p in plan]
-        y_resampled = np.concatenate([labels, *new_labels])
-        positions = np.concatenate(parents)
-        self.sample_indices_ = images.rows[positions]
-        self.is_synthetic_ = np.arange(len(y_resampled)) >= len(images)
-        self.examples_ = take_examples(images, labels, plan, positions, new)
-        return append(data, new, y_resampled, self.sample_indices_, resize=self.resize)
 
-    def _open(self, X, y):
-        """Return the opened data; set the attributes that follow from them."""
-        data = open_data(
-            X,
-            y,
-            image_shape=self.image_shape,
-            path_column=self.path_column,
-            on_error=self.on_error,
-            resize=self.resize,
-            # Training reads every image again and again, translating reads it once.
-            cache=not self.prefit,
+    def _identify_run(self) -> RunIdentity:
+        return identify_translators(
+            self._default_or_given(),
+            prefit=self.prefit,
+            is_seeded=self.random_state is not None,
         )
-        check_output_dir(data.images, self.output_dir)
-        check_strategy(self.sampling_strategy, data.labels)
-        n_new = check_sampling_strategy(
-            self.sampling_strategy, data.labels, self._sampling_type
+
+    def _samples_of(
+        self, grown: ClassPlan, images: ImageSequence, output: Any
+    ) -> Translations:
+        translator = self.translators_[grown.label]
+        if not self.prefit:
+            fit_translator(translator, grown, images, verbose=self.verbose)
+        return Translations(
+            translator,
+            images,
+            grown.source,
+            grown.n_new,
+            seed=output.seed(grown.label),
+            label=to_python_scalar(grown.label),
         )
-        self.sampling_strategy_ = {to_python_scalar(k): int(n_new[k]) for k in n_new}
-        # The columns of a frame of paths are no features.
-        columns = X if data.images.form == "array" else data.images
-        validate_data(self, columns, skip_check_array=True, ensure_2d=False)
-        self._sample_shape = data.images.sample_shape
-        self.n_features_in_ = int(np.prod(self._sample_shape))
-        self._n_rows = len(X)
-        return data
+
+    def _set_attributes(
+        self,
+        images: ImageSequence,
+        labels: np.ndarray,
+        plan: Sequence[ClassPlan],
+        generated: Sequence[ClassSamples],
+        new: np.ndarray | list[str],
+    ) -> None:
+        self._generated = {
+            grown.label: GeneratedClass.of(samples, images)
+            for grown, samples in zip(plan, generated, strict=True)
+        }
+        parents = [samples.parents for samples in generated]
+        targets = [grown.target for grown in plan]
+        self.examples_ = take_examples(images, labels, plan, parents, targets, new)
+
+    def _reads_images_often(self) -> bool:
+        # Training reads every image again and again, translating reads it once.
+        return not self.prefit
 
     def __sklearn_clone__(self):
         """Clone, but keep fitted translators, which are data and not settings."""
@@ -378,10 +261,3 @@ class GANOverSampler(NearestNameMixin, DefaultPartsMixin, ResultMixin, BaseOverS
         translator = params.pop("translator")
         params = {name: clone(value, safe=False) for name, value in params.items()}
         return type(self)(**params, translator=translator)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = False
-        tags.input_tags.three_d_array = True
-        tags.sampler_tags.sample_indices = True
-        return tags

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from gansampler.exceptions import ShortfallError
 from gansampler.images import ImageSequence
+from gansampler.over_sampling._samples import Chunk, ClassSamples, digest_of
 from gansampler.training import Progress
 from gansampler.translators import BaseTranslator
 
@@ -33,23 +34,6 @@ ALLOW_MORE = (
     "and vertical_flip=True in the translator. Otherwise use more sources "
     "(source='rest'), or ask for fewer."
 )
-
-
-class Chunk(NamedTuple):
-    """Consecutive synthetic samples of one class.
-
-    Attributes
-    ----------
-    start : int
-        Number of the first sample among those of its class.
-    samples : ndarray of shape (n, height, width, n_channels) or (n, n_features)
-    digests : list of bytes
-        One per image, to find equal images; empty for feature rows.
-    """
-
-    start: int
-    samples: np.ndarray
-    digests: list[bytes]
 
 
 class Flips(NamedTuple):
@@ -99,14 +83,14 @@ def check_n_versions(
         )
 
 
-def draw_sources(n_sources: int, n_new: int, seed: int) -> np.ndarray:
+def draw_sources(n_sources: int, n_new: int, seed: int | list[int]) -> np.ndarray:
     """Draw the source of each synthetic sample; no source twice before all were drawn.
 
     Parameters
     ----------
     n_sources : int
     n_new : int
-    seed : int
+    seed : int or list of int
 
     Returns
     -------
@@ -116,6 +100,11 @@ def draw_sources(n_sources: int, n_new: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     n_rounds = -(-n_new // n_sources)
     return np.concatenate([rng.permutation(n_sources) for _ in range(n_rounds)])[:n_new]
+
+
+def samples_per_chunk(images: ImageSequence) -> int:
+    """Return the number of samples of a chunk, all of the size of these."""
+    return max(1, BYTES_PER_CHUNK // max(images.take([0]).nbytes, 1))
 
 
 def generate(
@@ -172,7 +161,7 @@ def generate(
     finished = {} if finished is None else finished
     seen = set() if seen is None else seen
     progress = Progress(n_new - n_before, f"translating to {label}", shown=verbose > 0)
-    size = max(1, BYTES_PER_CHUNK // max(source.take([0]).nbytes, 1))
+    size = samples_per_chunk(source)
     noise_scale = None
     if not source.is_image and n_rounds > 1:
         all_rows = source.take(np.arange(len(source))).astype(np.float64)
@@ -214,6 +203,78 @@ def generate(
         progress.close()
 
 
+class Translations(ClassSamples):
+    """Translations of the samples of a source, all distinct if they are images.
+
+    Parameters
+    ----------
+    translator : BaseTranslator
+        Fitted.
+    images : ImageSequence
+        The originals.
+    source : ndarray of int of shape (n_source,)
+        Positions of the samples that are translated.
+    n_new : int
+    seed : int
+    label : object
+        Label of the class, for messages.
+
+    Attributes
+    ----------
+    source : ImageSequence
+        The samples that are translated.
+    digests : set of bytes
+        Hashes of the images that were generated.
+    """
+
+    def __init__(
+        self,
+        translator: Any,
+        images: ImageSequence,
+        source: np.ndarray,
+        n_new: int,
+        *,
+        seed: int,
+        label: object,
+    ) -> None:
+        self.translator, self.n_new, self.seed = translator, n_new, seed
+        self.source = images.subset(source)
+        self.is_finished = getattr(translator, "is_finished_", True)
+        self.digests: set[bytes] = set()
+        self._images, self._label = images, label
+        self._chosen = draw_sources(len(source), n_new, seed)
+        self.parents = source[self._chosen]
+
+    @property
+    def name(self) -> str:
+        """Class of the translator, and a hash of a translation."""
+        translated = self.translator.translate(self._images.take([0]))
+        digest = hashlib.blake2b(translated.tobytes(), digest_size=4).hexdigest()
+        return f"{type(self.translator).__name__}-{digest}"
+
+    def chunks(
+        self, finished: Mapping[int, list[bytes]], *, verbose: int
+    ) -> Iterator[Chunk]:
+        """Yield translations of the sources, in order."""
+        return generate(
+            self.translator,
+            self.source,
+            self._chosen,
+            seed=self.seed,
+            label=self._label,
+            finished=finished,
+            seen=self.digests,
+            verbose=verbose,
+        )
+
+    def scores(self, samples: np.ndarray) -> list[float | None]:
+        """Return the scores of the discriminator, if there is one."""
+        if not hasattr(self.translator, "realism_score"):
+            return super().scores(samples)
+        computed = self.translator.realism_score(samples)
+        return [round(float(score), 6) for score in computed]
+
+
 def _distinct_images(translator, source, chosen, versions, n_rounds, rng, seen):
     """Return images and their digests, or None for the images if some stay equal."""
     flips = Flips.of(translator)
@@ -228,7 +289,7 @@ def _distinct_images(translator, source, chosen, versions, n_rounds, rng, seen):
     if n_versions is not None:
         versions = versions % n_versions
     samples = translate(chosen, versions)
-    digests = [_digest(sample) for sample in samples]
+    digests = [digest_of(sample) for sample in samples]
     pending = _repeated(digests, np.arange(len(samples)), seen)
     for attempt in range(n_versions or MAX_RETRIES):
         if not len(pending):
@@ -240,13 +301,9 @@ def _distinct_images(translator, source, chosen, versions, n_rounds, rng, seen):
             others = (versions[pending] + n_rounds + attempt) % n_versions
         samples[pending] = translate(chosen[pending], others)
         for row in pending:
-            digests[row] = _digest(samples[row])
+            digests[row] = digest_of(samples[row])
         pending = _repeated(digests, pending, seen)
     return (None if len(pending) else samples), digests
-
-
-def _digest(sample: np.ndarray) -> bytes:
-    return hashlib.blake2b(sample.tobytes(), digest_size=16).digest()
 
 
 def _repeated(digests: list[bytes], rows: np.ndarray, seen: set[bytes]) -> np.ndarray:

@@ -51,7 +51,12 @@ class ClassPlan(NamedTuple):
 
 
 def make_plan(
-    y: np.ndarray, n_new: Mapping[Any, int], source: object, random_state: object
+    y: np.ndarray,
+    n_new: Mapping[Any, int],
+    source: object,
+    random_state: object,
+    *,
+    min_samples: int,
 ) -> list[ClassPlan]:
     """Return the classes that grow, or refuse them.
 
@@ -62,11 +67,13 @@ def make_plan(
         Number of synthetic samples per class.
     source : "majority", "rest" or label
     random_state : int, RandomState instance or None
+    min_samples : int
+        The smallest number of samples of a source and of a target.
 
     Raises
     ------
     ValueError
-        If a source or a target has fewer than two samples, or if `source` is unknown.
+        If a source or a target has fewer samples, or if `source` is unknown.
     """
     counts = _count_labels(y)
     rows = {}
@@ -83,9 +90,10 @@ def make_plan(
             is_source = y == source
         rows[label] = np.flatnonzero(is_source), np.flatnonzero(y == label)
         for role, part in zip(("source", "target"), rows[label], strict=True):
-            if len(part) < 2:
+            if len(part) < min_samples:
                 raise ValueError(
-                    "A translator needs at least 2 samples of its source and of its "
+                    f"A translator needs at least {min_samples} samples of its source "
+                    "and of its "
                     f"target. To grow class {to_python_scalar(label)!r} by {n_label}, "
                     f"the {role} has {len(part)}. Collect more, or leave it out: "
                     "sampling_strategy={label: n_samples, ...} names the classes to "

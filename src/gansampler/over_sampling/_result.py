@@ -49,22 +49,17 @@ class GeneratedClass:
     digests: set[bytes]
 
     @classmethod
-    def of(
-        cls,
-        translator: BaseTranslator,
-        images: ImageSequence,
-        grown: ClassPlan,
-        seed: int,
-        digests: set[bytes],
-    ) -> GeneratedClass:
-        """Return the class of a plan, after its samples were generated.
+    def of(cls, samples: Any, images: ImageSequence) -> GeneratedClass:
+        """Return the class of some translations, after they were generated.
 
         A copy of files has no decoded images, which would stay in memory.
         """
-        source = images.subset(grown.source)
+        source = samples.source
         if images.form in ("paths", "frame"):
             source = copy.deepcopy(source)
-        return cls(translator, source, seed, grown.n_new, digests)
+        return cls(
+            samples.translator, source, samples.seed, samples.n_new, samples.digests
+        )
 
     def generate(
         self, n: int, label: object, verbose: int
@@ -116,7 +111,8 @@ def take_examples(
     images: ImageSequence,
     labels: np.ndarray,
     plan: Sequence[ClassPlan],
-    parents: np.ndarray,
+    sources: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
     new: np.ndarray | list[str],
 ) -> dict[Any, Examples]:
     """Return a few images of each class that was grown; nothing for feature rows.
@@ -129,118 +125,40 @@ def take_examples(
         Their labels.
     plan : sequence of ClassPlan
         The classes, in the order of the synthetic samples.
-    parents : ndarray of int of shape (n_samples_new,)
-        Position of the parent of each row of the result.
+    sources, targets : sequence of ndarray of int
+        For each class, the positions of the sources of its samples, and of images of
+        the class.
     new : ndarray or list of str
         Synthetic images, after the originals if these are an array; or their paths.
     """
     examples: dict[Any, Examples] = {}
     if not images.is_image:
         return examples
-    start = len(images)
-    offset = start
-    if isinstance(new, np.ndarray) and images.form == "array":
-        offset = 0
-    for grown in plan:
-        rows = np.arange(start, start + min(grown.n_new, N_EXAMPLES))
+    is_after = isinstance(new, np.ndarray) and images.form == "array"
+    start = len(images) if is_after else 0
+    for grown, source, target in zip(plan, sources, targets, strict=True):
+        n_shown = min(grown.n_new, N_EXAMPLES)
+        first = [new[row] for row in range(start, start + n_shown)]
         start += grown.n_new
-        first = [new[row - offset] for row in rows]
         if isinstance(new, np.ndarray):
             translated = np.stack(first)
         else:
             files = ImageSequence(first, images.image_shape, cache=False)
             translated = files.take(np.arange(len(first)))
         examples[to_python_scalar(grown.label)] = Examples(
-            images.take(parents[rows]),
+            images.take(source[:n_shown]),
             translated,
-            images.take(grown.target[:N_EXAMPLES]),
-            labels[parents[rows]],
+            images.take(target[:N_EXAMPLES]),
+            labels[source[:n_shown]],
         )
     return examples
 
 
 class ResultMixin:
-    """The methods of a sampler that need a result of ``fit_resample``."""
+    """What every sampler offers after ``fit_resample``."""
 
-    sample_indices_: np.ndarray
     is_synthetic_: np.ndarray
-    verbose: int
-    _n_rows: int
     _sample_shape: tuple[int, ...]
-    _generated: dict[Any, GeneratedClass]
-
-    def generate(self, n, label=None):
-        """Generate further samples of a class that was grown.
-
-        The translators that :meth:`fit_resample` fitted translate further versions of
-        their sources. No image is one that :meth:`fit_resample` or an earlier call
-        returned. With an integer as `random_state`, the same calls give the same
-        samples.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples, at least 1.
-        label : object, default=None
-            A class of `translators_`. None takes the only one.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n, ...)
-            In the shape and dtype of the rows of `X` if `X` was an array. For paths
-            and data sets, images of uint8 of shape (n, height, width, n_channels). No
-            files are written.
-        parents : ndarray of int of shape (n,)
-            For each sample, the row of `X` that it was translated from.
-
-        Raises
-        ------
-        NotFittedError
-            If :meth:`fit_resample` was not called.
-        ValueError
-            If `n` is no positive integer, if the class was not grown, or if this is a
-            copy of the sampler, without the data. Copies and pickled samplers do not
-            contain the images, which may be private or large.
-        ShortfallError
-            If there are too few distinct images.
-
-        Examples
-        --------
-        >>> from gansampler import CycleGAN, GANOverSampler
-        >>> from gansampler.datasets import make_lesions
-        >>> X, y = make_lesions(20, weights=(0.7, 0.3), image_size=16, random_state=0)
-        >>> sampler = GANOverSampler(
-        ...     translator=CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1, batch_size=4),
-        ...     random_state=0,
-        ... )
-        >>> X_resampled, y_resampled = sampler.fit_resample(X, y)
-        >>> X_more, parents = sampler.generate(10, label="malignant")
-        >>> X_more.shape
-        (10, 16, 16, 3)
-        >>> set(y[parents].tolist())
-        {'benign'}
-        """
-        check_is_fitted(self, "sample_indices_")
-        is_count = isinstance(n, int | np.integer) and not isinstance(n, bool)
-        if not is_count or n < 1:
-            raise ValueError(f"`n` must be an integer of at least 1. Got {n!r}.")
-        if not hasattr(self, "_generated"):
-            raise ValueError(
-                "A copy of a sampler, or one that was pickled, does not contain the "
-                "images that are translated. Call `fit_resample` again, or use "
-                "`sampler.translators_[label].translate(images)`."
-            )
-        labels = [to_python_scalar(known) for known in self._generated]
-        if label is None and len(labels) == 1:
-            label = labels[0]
-        if label not in labels:
-            raise ValueError(
-                f"`label` must be a class that was grown, one of {labels}. Got "
-                f"{label!r}.{nearest_name(label, list(map(str, labels)))}"
-            )
-        return self._generated[label].generate(
-            int(n), to_python_scalar(label), self.verbose
-        )
 
     def select_synthetic(self, X_resampled):
         """Return only the synthetic samples of a resampled data set.
@@ -317,6 +235,94 @@ class ResultMixin:
         shape = " x ".join(map(str, self._sample_shape))
         return np.array([f"{shape} images"], dtype=object)
 
+    def __getstate__(self):
+        """Return the attributes without images: a pickle may be passed on to others."""
+        state: Any = super().__getstate__()
+        images = ("_generated", "examples_")
+        return {name: state[name] for name in state if name not in images}
+
+
+class TranslationsMixin:
+    """What a sampler by translation offers after ``fit_resample``."""
+
+    sample_indices_: np.ndarray
+    verbose: int
+    _n_rows: int
+    _generated: dict[Any, GeneratedClass]
+
+    def generate(self, n, label=None):
+        """Generate further samples of a class that was grown.
+
+        The translators that :meth:`fit_resample` fitted translate further versions of
+        their sources. No image is one that :meth:`fit_resample` or an earlier call
+        returned. With an integer as `random_state`, the same calls give the same
+        samples.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples, at least 1.
+        label : object, default=None
+            A class of `translators_`. None takes the only one.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n, ...)
+            In the shape and dtype of the rows of `X` if `X` was an array. For paths
+            and data sets, images of uint8 of shape (n, height, width, n_channels). No
+            files are written.
+        parents : ndarray of int of shape (n,)
+            For each sample, the row of `X` that it was translated from.
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit_resample` was not called.
+        ValueError
+            If `n` is no positive integer, if the class was not grown, or if this is a
+            copy of the sampler, without the data. Copies and pickled samplers do not
+            contain the images, which may be private or large.
+        ShortfallError
+            If there are too few distinct images.
+
+        Examples
+        --------
+        >>> from gansampler import CycleGAN, GANOverSampler
+        >>> from gansampler.datasets import make_lesions
+        >>> X, y = make_lesions(20, weights=(0.7, 0.3), image_size=16, random_state=0)
+        >>> sampler = GANOverSampler(
+        ...     translator=CycleGAN(ngf=4, ndf=4, n_blocks=1, n_epochs=1, batch_size=4),
+        ...     random_state=0,
+        ... )
+        >>> X_resampled, y_resampled = sampler.fit_resample(X, y)
+        >>> X_more, parents = sampler.generate(10, label="malignant")
+        >>> X_more.shape
+        (10, 16, 16, 3)
+        >>> set(y[parents].tolist())
+        {'benign'}
+        """
+        check_is_fitted(self, "sample_indices_")
+        is_count = isinstance(n, int | np.integer) and not isinstance(n, bool)
+        if not is_count or n < 1:
+            raise ValueError(f"`n` must be an integer of at least 1. Got {n!r}.")
+        if not hasattr(self, "_generated"):
+            raise ValueError(
+                "A copy of a sampler, or one that was pickled, does not contain the "
+                "images that are translated. Call `fit_resample` again, or use "
+                "`sampler.translators_[label].translate(images)`."
+            )
+        labels = [to_python_scalar(known) for known in self._generated]
+        if label is None and len(labels) == 1:
+            label = labels[0]
+        if label not in labels:
+            raise ValueError(
+                f"`label` must be a class that was grown, one of {labels}. Got "
+                f"{label!r}.{nearest_name(label, list(map(str, labels)))}"
+            )
+        return self._generated[label].generate(
+            int(n), to_python_scalar(label), self.verbose
+        )
+
     def resample_groups(self, groups):
         """Return the groups of the resampled rows; each row has that of its parent.
 
@@ -363,9 +369,3 @@ class ResultMixin:
                 "rows, in their order, including those that were skipped."
             )
         return groups[self.sample_indices_]
-
-    def __getstate__(self):
-        """Return the attributes without images: a pickle may be passed on to others."""
-        state: Any = super().__getstate__()
-        images = ("_generated", "examples_")
-        return {name: state[name] for name in state if name not in images}

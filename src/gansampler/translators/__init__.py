@@ -7,6 +7,7 @@ from gansampler.translators._base import BaseTranslator
 from gansampler.translators._cut import CUT
 from gansampler.translators._cyclegan import CycleGAN
 from gansampler.translators._data import UnpairedData
+from gansampler.translators._major_to_minor import MajorToMinor
 from gansampler.translators._make import make_translator
 from gansampler.translators._pool import ImagePool
 from gansampler.translators._simgan import SimGAN
@@ -19,6 +20,7 @@ __all__ = [
     "BaseTranslator",
     "CycleGAN",
     "ImagePool",
+    "MajorToMinor",
     "SimGAN",
     "TranslationTask",
     "UnpairedData",

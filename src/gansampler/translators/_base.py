@@ -93,6 +93,9 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
 
     # Constraints in scikit-learn's form; parameters without one are not checked.
     _parameter_constraints: dict = {}
+    # Half precision is exact enough for most networks and uint8, but not for floating
+    # images.
+    _mixed_precision: ClassVar = True
     _default_parts: ClassVar = {"trainer": Trainer}
     _explained_names: ClassVar = dict.fromkeys(
         ("image_size", "image_shape"),
@@ -292,8 +295,7 @@ class BaseTranslator(NearestNameMixin, DefaultPartsMixin, BaseEstimator):
             encode_rows,
             lambda output: decode(images, output),
             n_pixels=math.prod(images.sample_shape[:-1]),
-            # Half precision is exact enough for uint8, but not for floating images.
-            mixed_precision=images.dtype == np.uint8,
+            mixed_precision=self._mixed_precision and images.dtype == np.uint8,
         )
 
 

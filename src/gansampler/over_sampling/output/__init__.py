@@ -7,5 +7,9 @@ files.
 """
 
 from gansampler.over_sampling.output._outputs import open_output
+from gansampler.over_sampling.output._settings import (
+    RunIdentity,
+    identify_translators,
+)
 
-__all__ = ["open_output"]
+__all__ = ["RunIdentity", "identify_translators", "open_output"]

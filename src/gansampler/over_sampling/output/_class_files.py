@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gansampler.images import ImageSequence, count_threads
-from gansampler.over_sampling._generation import Chunk
+from gansampler.over_sampling._samples import Chunk, ClassSamples
 from gansampler.over_sampling.output._disk import (
     checksum,
     checksum_of_file,
@@ -42,8 +42,10 @@ class ClassFiles:
     folder : str
         Name of the class folder.
     output_format : {"png", "jpeg"}
-    translator : BaseTranslator
-        Fitted.
+    images : ImageSequence
+        The originals.
+    samples : ClassSamples
+        The samples, whose parents are positions in `images`.
 
     Attributes
     ----------
@@ -57,20 +59,30 @@ class ClassFiles:
     finished: dict[int, list[bytes]]
 
     def __init__(
-        self, path: Path, folder: str, output_format: str, translator: Any
+        self,
+        path: Path,
+        folder: str,
+        output_format: str,
+        images: ImageSequence,
+        samples: ClassSamples,
     ) -> None:
         self._path, self._folder, self._format = path, folder, output_format
-        self._translator = translator
+        self._samples = samples
         self._journal: Journal | None = None
-
-    def name_images(self, images: ImageSequence, parents: np.ndarray) -> None:
-        """Name the images by their parents, which are positions in `images`."""
-        rows, paths = images.rows[parents].tolist(), images.paths
-        known = [None] * len(rows) if paths is None else paths[parents].tolist()
-        self._parents = list(zip(known, rows, strict=True))
-        suffix = SUFFIXES[self._format]
+        self._parents = _sources_of(images, samples.parents)
+        self._contexts: list[tuple[Any, ...]] = [()] * samples.n_new
+        mixed_with = samples.mixed_with()
+        if mixed_with is not None:
+            contexts, shares = mixed_with
+            self._contexts = [
+                (*context, round(float(share), 6))
+                for context, share in zip(
+                    _sources_of(images, contexts), shares, strict=True
+                )
+            ]
+        suffix = SUFFIXES[output_format]
         self.names = [
-            f"{self._folder}/{file_name(self._folder, number, *parent, suffix)}"
+            f"{folder}/{file_name(folder, number, *parent, suffix)}"
             for number, parent in enumerate(self._parents)
         ]
 
@@ -114,10 +126,7 @@ class ClassFiles:
 
     def put(self, chunk: Chunk) -> None:
         """Score and write the images of a chunk; all processes compute the scores."""
-        scores: list[float | None] = [None] * len(chunk.samples)
-        if hasattr(self._translator, "realism_score"):
-            computed = self._translator.realism_score(chunk.samples)
-            scores = [round(float(score), 6) for score in computed]
+        scores = self._samples.scores(chunk.samples)
         if self._journal is None:
             return
         images = []
@@ -128,7 +137,17 @@ class ClassFiles:
                 name, parent = self.names[number], self._parents[number]
                 write_file(self._path / name, [data])
                 sums = digest.hex(), checksum(data)
-                images.append(ImageEntry(name, *parent, *sums, score))
+                context = self._contexts[number]
+                images.append(ImageEntry(name, *parent, *sums, score, *context))
         entry = ChunkEntry(self._folder, chunk.start, images)
         if entry != self._written.get(chunk.start):
             self._journal.append(entry)
+
+
+def _sources_of(
+    images: ImageSequence, positions: np.ndarray
+) -> list[tuple[str | None, int]]:
+    """Return the path, or None without files, and the row of some originals."""
+    rows, paths = images.rows[positions].tolist(), images.paths
+    known = [None] * len(rows) if paths is None else paths[positions].tolist()
+    return list(zip(known, rows, strict=True))

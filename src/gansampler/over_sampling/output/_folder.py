@@ -14,7 +14,6 @@ dies.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import warnings
@@ -24,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 
 from gansampler._validation import to_python_scalar
 from gansampler.exceptions import GANSamplerWarning
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._plan import ClassPlan
+from gansampler.over_sampling._samples import ClassSamples
 from gansampler.over_sampling.output._class_files import ClassFiles
 from gansampler.over_sampling.output._disk import (
     make_writable,
@@ -102,7 +101,7 @@ class FileOutput:
         self._run = fingerprint(settings)
         self._continues_training = continues_training
         # A run with more epochs may continue this one.
-        self._n_epochs = settings["n_epochs"]
+        self._n_epochs = settings.get("n_epochs")
         settings = {key: v for key, v in settings.items() if key != "n_epochs"}
         self.path = Path(os.fspath(output_dir).replace("{run}", self._run)).expanduser()
         self._format, self._settings, self._images = output_format, settings, images
@@ -226,18 +225,13 @@ class FileOutput:
         return from_first_process(self._classes[self._names[label]]["seed"])
 
     @contextmanager
-    def open_class(
-        self, label: object, translator: Any, parents: np.ndarray
-    ) -> Iterator[ClassFiles]:
+    def open_class(self, label: object, samples: ClassSamples) -> Iterator[ClassFiles]:
         """Lock the folder, to write the images of a class that are missing.
 
         Parameters
         ----------
         label : object
-        translator : BaseTranslator
-            Fitted.
-        parents : ndarray of int of shape (n_new,)
-            Position of each parent among the originals.
+        samples : ClassSamples
 
         Yields
         ------
@@ -253,13 +247,11 @@ class FileOutput:
         GANSamplerWarning
             If the images of an earlier translator are replaced.
         """
-        files = ClassFiles(self.path, self._names[label], self._format, translator)
-        files.name_images(self._images, parents)
+        files = ClassFiles(
+            self.path, self._names[label], self._format, self._images, samples
+        )
         entry = TranslatorEntry(
-            self._names[label],
-            _identity(translator, self._images),
-            getattr(translator, "is_finished_", True),
-            self._n_epochs,
+            self._names[label], samples.name, samples.is_finished, self._n_epochs
         )
         if is_first_process():
             with self._locked():
@@ -322,10 +314,3 @@ class FileOutput:
             yield
         finally:
             self._lock.release()
-
-
-def _identity(translator: Any, images: ImageSequence) -> str:
-    """Return a name of a fitted translator: its class, and a hash of a translation."""
-    translated = translator.translate(images.take([0]))
-    digest = hashlib.blake2b(translated.tobytes(), digest_size=4).hexdigest()
-    return f"{type(translator).__name__}-{digest}"

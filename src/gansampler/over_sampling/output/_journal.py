@@ -36,6 +36,10 @@ class ImageEntry(NamedTuple):
         Hash of the file, to find damaged files.
     score : float or None
         Realism score of the image; None without a discriminator.
+    context, context_row : str or None, int or None
+        Path and row of the second parent of a mixture.
+    share : float or None
+        Share of the first parent in a mixture.
     """
 
     path: str
@@ -44,6 +48,9 @@ class ImageEntry(NamedTuple):
     digest: str
     checksum: str
     score: float | None
+    context: str | None = None
+    context_row: int | None = None
+    share: float | None = None
 
 
 class TranslatorEntry(NamedTuple):

@@ -23,6 +23,8 @@ COLUMNS = [
     "seed",
     "score",
 ]
+# Of mixtures.
+FURTHER_COLUMNS = ["context", "context_row", "share"]
 
 
 def write_manifest(
@@ -58,7 +60,7 @@ def _rows(
             continue
         for chunk in journal.chunks(name).values():
             for image in chunk.images:
-                yield {
+                row = {
                     "path": image.path,
                     "label": described["label"],
                     "parent": image.parent,
@@ -69,13 +71,20 @@ def _rows(
                     "seed": described["seed"],
                     "score": image.score,
                 }
+                if image.share is not None:
+                    row |= {name: getattr(image, name) for name in FURTHER_COLUMNS}
+                yield row
 
 
 def _csv_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     # A writer returns what the method `write` of its file returns: the line.
     lines: Any = SimpleNamespace(write=str)
-    writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+    first = next(rows, None)
+    columns = COLUMNS if first is None else list(first)
+    writer = csv.DictWriter(lines, columns, lineterminator="\n")
     yield writer.writeheader()
+    if first is not None:
+        yield writer.writerow(first)
     for row in rows:
         yield writer.writerow(row)
 

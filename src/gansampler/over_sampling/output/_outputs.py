@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gansampler.images import ImageSequence
-from gansampler.over_sampling._generation import Chunk
 from gansampler.over_sampling._plan import ClassPlan
+from gansampler.over_sampling._samples import Chunk, ClassSamples
 from gansampler.over_sampling.output._folder import FileOutput, from_first_process
-from gansampler.over_sampling.output._settings import (
-    has_checkpoints,
-    has_seed,
-    run_settings,
-)
+from gansampler.over_sampling.output._settings import RunIdentity, run_settings
 
 
 class ArrayOutput:
@@ -44,13 +40,11 @@ class ArrayOutput:
         return from_first_process(self._seeds[label])
 
     @contextmanager
-    def open_class(
-        self, label: object, translator: Any, parents: np.ndarray
-    ) -> Iterator[_ClassRows]:
+    def open_class(self, label: object, samples: ClassSamples) -> Iterator[_ClassRows]:
         """Open the rows of a class, which follow those of the class before."""
-        rows = self._samples[self._start : self._start + len(parents)]
+        rows = self._samples[self._start : self._start + samples.n_new]
         yield _ClassRows({}, rows)
-        self._start += len(parents)
+        self._start += samples.n_new
 
     def finish(self) -> np.ndarray:
         """Return the array."""
@@ -75,8 +69,7 @@ def open_output(
     y: np.ndarray,
     plan: Sequence[ClassPlan],
     *,
-    translator: Any,
-    prefit: bool,
+    run: RunIdentity,
     source: object,
     random_state: object,
 ) -> ArrayOutput | FileOutput:
@@ -92,8 +85,10 @@ def open_output(
     y : ndarray of shape (n_samples,)
         Their labels.
     plan : sequence of ClassPlan
-    translator, prefit, source, random_state : object
-        The parameters of the sampler. They identify the run.
+    run : RunIdentity
+        What the samples follow from, beside the data and the parameters below.
+    source, random_state : object
+        Parameters of the sampler.
     """
     if output_dir is None:
         return ArrayOutput(images, plan)
@@ -101,8 +96,7 @@ def open_output(
         images,
         y,
         plan,
-        translator=translator,
-        prefit=prefit,
+        run=run,
         source=source,
         output_format=output_format,
         random_state=random_state,
@@ -113,11 +107,10 @@ def open_output(
         settings,
         images,
         plan,
-        continues_training=not prefit and has_checkpoints(translator),
+        continues_training=run.continues_training,
     )
     output.open()
-    is_repeatable = prefit or random_state is not None or has_seed(translator)
-    if output.is_begun() and not is_repeatable:
+    if output.is_begun() and not run.is_repeatable:
         raise ValueError(
             "A run is resumed with equal translators. A run has begun in "
             f"{str(output.path)!r}, and with random_state=None a second training "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.torch import save
@@ -17,13 +17,65 @@ from gansampler.images import ImageSequence
 from gansampler.over_sampling._plan import ClassPlan
 
 
+class RunIdentity(NamedTuple):
+    """What the synthetic images of a sampler follow from, beside the data.
+
+    Attributes
+    ----------
+    settings : dict
+        JSON-able.
+    is_repeatable : bool
+        Whether a second call gives equal images.
+    continues_training : bool
+        Whether a second call continues the training of the translators.
+    """
+
+    settings: dict[str, Any]
+    is_repeatable: bool = True
+    continues_training: bool = False
+
+
+def identify_translators(
+    translator: Any, *, prefit: bool, is_seeded: bool
+) -> RunIdentity:
+    """Return what translations follow from.
+
+    Parameters
+    ----------
+    translator : BaseTranslator or mapping of label -> BaseTranslator
+    prefit : bool
+        Whether translators are fitted. Then their networks are settings, too.
+    is_seeded : bool
+        Whether the sampler gives translators their seeds.
+
+    Returns
+    -------
+    run : RunIdentity
+        The number of epochs has an entry of its own among the settings, because a run
+        with more epochs can continue another one.
+    """
+    by_label = translator if isinstance(translator, Mapping) else {"": translator}
+    settings = {
+        "translator": {
+            str(to_json(label)): _describe(translator, prefit)
+            for label, translator in by_label.items()
+        },
+        "n_epochs": None if prefit else getattr(translator, "n_epochs", None),
+        "prefit": bool(prefit),
+    }
+    return RunIdentity(
+        settings,
+        is_repeatable=prefit or is_seeded or has_seed(translator),
+        continues_training=not prefit and has_checkpoints(translator),
+    )
+
+
 def run_settings(
     images: ImageSequence,
     y: np.ndarray,
     plan: Sequence[ClassPlan],
     *,
-    translator: Any,
-    prefit: bool,
+    run: RunIdentity,
     source: object,
     output_format: str,
     random_state: object,
@@ -37,34 +89,25 @@ def run_settings(
     y : ndarray of shape (n_samples,)
         Their labels.
     plan : sequence of ClassPlan
-    translator : BaseTranslator or mapping of label -> BaseTranslator
-    prefit : bool
-        Whether translators are fitted. Then their networks are settings, too.
+    run : RunIdentity
     source, output_format, random_state : object
         The parameters of the sampler. A random state that is no integer is None.
 
     Returns
     -------
     settings : dict
-        JSON-able. The number of epochs has an entry of its own, because a run with more
-        epochs can continue another one.
+        JSON-able.
     """
-    by_label = translator if isinstance(translator, Mapping) else {"": translator}
     is_integer = isinstance(random_state, int | np.integer)
     return {
         "format": 3,
         "X": images.fingerprint(),
         "y": to_json(y),
         "sampling_strategy": [[to_json(label), int(n)] for label, n, *_ in plan],
-        "translator": {
-            str(to_json(label)): _describe(translator, prefit)
-            for label, translator in by_label.items()
-        },
-        "n_epochs": None if prefit else getattr(translator, "n_epochs", None),
         "source": to_json(source),
-        "prefit": bool(prefit),
         "output_format": output_format,
         "random_state": to_python_scalar(random_state) if is_integer else None,
+        **run.settings,
     }
 
 
