@@ -25,7 +25,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch.utils.data import TensorDataset
 
 import gansampler
-from gansampler import GANOverSampler, compare_samplers
+from gansampler import GANOverSampler, MinorityMix, compare_samplers
 from gansampler.model_selection import SamplerComparison
 from tests.over_sampling.translators import Invert
 
@@ -190,6 +190,16 @@ class TestForms:
         assert written == ["fold-1", "fold-2"]
         for fold in (tmp_path / "out" / "gan").iterdir():
             assert len(list(fold.glob("rare/*.png"))) == 4
+
+    def test_mixtures_of_files(self, images, brightness, tmp_path):
+        X, y = images
+        paths = write(X, tmp_path / "originals")
+        mix = MinorityMix(image_shape=(8, 8, 3), output_dir=tmp_path / "out")
+        brightness.set_params(image_shape=(8, 8, 3))
+        comparison = compare_samplers({"mix": mix}, brightness, paths, y, cv=2)
+        assert comparison.n_added["mix"].tolist() == [4, 4]
+        written = sorted(p.name for p in (tmp_path / "out" / "mix").iterdir())
+        assert written == ["fold-1", "fold-2"]
 
     def test_arms_with_one_output_dir_write_to_separate_folders(
         self, images, brightness, tmp_path

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, Subset
 
 from gansampler._validation import safe_indexing, spawn_seeds
 from gansampler.over_sampling import GANOverSampler
-from gansampler.translators import BaseTranslator, CycleGAN
+from gansampler.translators import BaseTranslator, make_translator
 
 
 def take(X: Any, rows: np.ndarray) -> Any:
@@ -50,7 +50,7 @@ def seed_sampler(sampler: Any, seed: int, translator_seed: int) -> None:
         seed_estimator(sampler, seed)
     elif sampler.random_state is None:
         sampler.random_state = seed
-        translator = CycleGAN() if sampler.translator is None else sampler.translator
+        translator = sampler.translator or make_translator()
         if not sampler.prefit and isinstance(translator, BaseTranslator):
             if translator.get_params(deep=False).get("random_state", 0) is None:
                 translator.set_params(random_state=translator_seed)
@@ -63,11 +63,7 @@ def prepare_sampler(
     """Return a clone of a sampler with seeds, and an output folder of its own."""
     sampler = clone(sampler, safe=False)
     seed_sampler(sampler, seed, translator_seed)
-    if (
-        isinstance(sampler, GANOverSampler)
-        and sampler.output_dir is not None
-        and subfolder is not None
-    ):
+    if getattr(sampler, "output_dir", None) is not None and subfolder is not None:
         sampler.output_dir = Path(os.fspath(sampler.output_dir)) / subfolder
     return sampler
 

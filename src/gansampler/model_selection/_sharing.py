@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from gansampler._serialization import comparable_params
 from gansampler.over_sampling import GANOverSampler
-from gansampler.translators import BaseTranslator, CycleGAN
+from gansampler.translators import BaseTranslator, make_translator
 
 # Parameters of the sampler that determine the data of its translators.
 DATA_PARAMS = ("source", "image_shape", "path_column", "on_error", "resize")
@@ -89,7 +89,7 @@ def _training_key(sampler: Any) -> str | None:
     """
     if not isinstance(sampler, GANOverSampler) or sampler.prefit:
         return None
-    translator = CycleGAN() if sampler.translator is None else sampler.translator
+    translator = sampler.translator or make_translator()
     if not isinstance(translator, BaseTranslator):
         return None
     params = comparable_params(sampler)
