@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.metrics.pairwise import polynomial_kernel
 
 from gansampler import CycleGAN, Trainer, TransferClassifier
 from gansampler.datasets import make_lesions
 from gansampler.images import ImageSequence
+from gansampler.quality import kernel_distance
 
 PRECISIONS = ("32-true", "bf16-mixed")
 SIDE = 32
@@ -58,17 +58,6 @@ def load(folder: Path | None) -> dict[str, np.ndarray]:
         "held_out_source": domains[0][N_TRAIN:n],
         "held_out_target": domains[1][N_TRAIN:n],
     }
-
-
-def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the unbiased squared maximum mean discrepancy of two sets of features."""
-    terms = []
-    for a in (x, y):
-        kernel = polynomial_kernel(a, degree=3, coef0=1)
-        n = len(a)
-        terms.append((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
-    between = polynomial_kernel(x, y, degree=3, coef0=1).mean()
-    return float(sum(terms) - 2 * between)
 
 
 def train_features(data: dict[str, np.ndarray]) -> TransferClassifier:

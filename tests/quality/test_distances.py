@@ -1,11 +1,12 @@
-"""The kernel distance against its definition."""
+"""The distances against their definitions."""
 
 from itertools import product
 
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 
-from gansampler.quality import kernel_distance
+from gansampler.quality import frechet_distance, kernel_distance
 
 
 def kernel(x, y):
@@ -40,6 +41,39 @@ def test_float32_features_are_not_rounded():
     assert kernel_distance(real, fake) == expected
 
 
+@pytest.mark.parametrize(("n_real", "n_fake"), [(40, 60), (5, 60), (7, 4), (2, 2)])
+def test_frechet_distance_equals_the_definition(n_real, n_fake):
+    """With full rank and without."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(n_real, 6)), rng.normal(1, 2, size=(n_fake, 6))
+    of_real, of_fake = np.cov(real.T), np.cov(fake.T)
+    half = sqrtm(of_real + 1e-12 * np.eye(6))
+    root = sqrtm(half @ of_fake @ half + 1e-12 * np.eye(6))
+    expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + np.trace(
+        of_real + of_fake - 2 * root.real
+    )
+    assert frechet_distance(real, fake) == pytest.approx(expected, abs=1e-4)
+    assert frechet_distance(fake, real) == pytest.approx(expected, abs=1e-4)
+
+
+def test_frechet_distance_of_known_distributions():
+    """Normal distributions of variances 1 and 9: 4 of the means, 4 of each axis."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(50_000, 2)), rng.normal(0, 3, size=(50_000, 2))
+    assert frechet_distance(real, fake + np.array([2, 0])) == pytest.approx(
+        12, rel=0.02
+    )
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_distance_of_few_images_is_too_large():
+    few, many = np.random.default_rng(0), np.random.default_rng(1)
+    small = np.mean([frechet_distance(*few.normal(size=(2, 20, 8))) for _ in range(20)])
+    large = frechet_distance(*many.normal(size=(2, 4000, 8)))
+    assert small > 20 * large
+
+
+@pytest.mark.parametrize("distance", [kernel_distance, frechet_distance])
 @pytest.mark.parametrize(
     ("real", "fake", "message"),
     [
@@ -49,6 +83,6 @@ def test_float32_features_are_not_rounded():
         ((5, 4, 4, 3), (5, 4, 4, 3), "FeatureExtractor"),
     ],
 )
-def test_says_what_is_wrong(real, fake, message):
+def test_says_what_is_wrong(distance, real, fake, message):
     with pytest.raises(ValueError, match=message):
-        kernel_distance(np.zeros(real), np.zeros(fake))
+        distance(np.zeros(real), np.zeros(fake))
