@@ -30,7 +30,9 @@ COLUMNS = {
 
 
 def add_evaluations(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a result with the figures of its evaluations."""
+    """Return a result with the figures of its evaluations; some have none."""
+    if not line["evaluations"]:
+        return line | {"last": np.nan, "correlation": np.nan}
     chosen_by, on_test = np.transpose(line["evaluations"])
     correlation = spearmanr(chosen_by, on_test).statistic
     return line | {"last": on_test[-1], "correlation": correlation}

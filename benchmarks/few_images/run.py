@@ -146,7 +146,9 @@ def main() -> None:
             print(line, flush=True)
             rows = [X[y == 0][:12], images[:12]]
             picture = np.concatenate([np.concatenate(list(row), 1) for row in rows])
-            stem = f"{name.replace(' ', '-')}-{args.seconds:g}-{seed}"
+            stem = (
+                f"{name.replace(', ', '-').replace(' ', '-')}-{args.seconds:g}-{seed}"
+            )
             Image.fromarray(picture).resize((1536, 256), 0).save(CACHE / f"{stem}.png")
             np.save(CACHE / f"{stem}.npy", images)
 

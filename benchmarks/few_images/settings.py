@@ -6,6 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from benchmarks.few_images.variants import (
+    BlendSimGAN,
+    EnlargedSimGAN,
+    MaskSimGAN,
+    MaskSourceSimGAN,
+    SourceSimGAN,
+)
 from gansampler import CUT, CycleGAN, SimGAN
 from gansampler.networks import ResNetGenerator
 from gansampler.translators import AdversarialTranslator
@@ -13,7 +20,7 @@ from gansampler.translators import AdversarialTranslator
 FLIPS: dict[str, Any] = {"horizontal_flip": True, "vertical_flip": True}
 FEW_IMAGES: dict[str, Any] = {
     **FLIPS,
-    "ngf": 32,
+    "ngf": 16,
     "n_blocks": 6,
     "discriminator": "projected",
     "augment_discriminator": True,
@@ -24,8 +31,8 @@ FEW_IMAGES: dict[str, Any] = {
 }
 
 
-def _simgan(**changes: Any) -> partial:
-    return partial(SimGAN, **(FLIPS | changes))
+def _simgan(kind: type[SimGAN] = SimGAN, **changes: Any) -> partial:
+    return partial(kind, **(FLIPS | changes))
 
 
 SETTINGS: dict[str, Callable[..., AdversarialTranslator]] = {
@@ -41,15 +48,23 @@ SETTINGS: dict[str, Callable[..., AdversarialTranslator]] = {
     ),
     "CUT before": partial(CUT, ngf=32, **FLIPS),
     "SimGAN": _simgan(),
+    "32 filters": _simgan(ngf=32),
+    "32 filters, features of 96 px": _simgan(EnlargedSimGAN, ngf=32),
+    "24 filters, 4 blocks, features of 96 px": _simgan(
+        EnlargedSimGAN, ngf=24, n_blocks=4
+    ),
     "no global skip": _simgan(global_skip=False),
-    "small generator": _simgan(ngf=24, n_blocks=4),
     "no augmentation": _simgan(augment_discriminator=False),
     "no moving average": _simgan(ema_decay=0.0),
     "patch discriminator": _simgan(discriminator="patch"),
     "no content loss": _simgan(lambda_content=0.0),
     "no colour loss": _simgan(lambda_color=0.0),
-    "half of both losses": _simgan(lambda_content=0.125, lambda_color=1.0),
+    "weaker losses": _simgan(lambda_content=0.1, lambda_color=0.5),
     "learning rate 4e-4": _simgan(lr=4e-4),
+    "mask": _simgan(MaskSimGAN),
+    "mask, new image": _simgan(BlendSimGAN),
+    "source images rejected": _simgan(SourceSimGAN),
+    "mask, source images rejected": _simgan(MaskSourceSimGAN),
     "CUT, projected": partial(CUT, **FEW_IMAGES),
     "CycleGAN, projected": partial(
         CycleGAN, **FEW_IMAGES, lambda_cycle=1.0, lambda_identity=0.0, pool_size=0
