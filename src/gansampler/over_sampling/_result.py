@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Subset
 
 from gansampler._validation import nearest_name, to_python_scalar
 from gansampler.images import ImageSequence
+from gansampler.over_sampling._filtering import FilteredTranslations, Selection
 from gansampler.over_sampling._generation import (
     check_n_versions,
     draw_sources,
@@ -49,7 +50,7 @@ class GeneratedClass:
     digests: set[bytes]
 
     @classmethod
-    def of(cls, samples: Any, images: ImageSequence) -> GeneratedClass:
+    def of(cls, samples: Any, images: ImageSequence) -> GeneratedClass | Selection:
         """Return the class of some translations, after they were generated.
 
         A copy of files has no decoded images, which would stay in memory.
@@ -57,6 +58,8 @@ class GeneratedClass:
         source = samples.source
         if images.form in ("paths", "frame"):
             source = copy.deepcopy(source)
+        if isinstance(samples, FilteredTranslations):
+            return samples.selection.on(source)
         return cls(
             samples.translator, source, samples.seed, samples.n_new, samples.digests
         )
@@ -248,7 +251,7 @@ class TranslationsMixin:
     sample_indices_: np.ndarray
     verbose: int
     _n_rows: int
-    _generated: dict[Any, GeneratedClass]
+    _generated: dict[Any, GeneratedClass | Selection]
 
     def generate(self, n, label=None):
         """Generate further samples of a class that was grown.
