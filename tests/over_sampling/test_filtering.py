@@ -14,12 +14,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
 from gansampler import CycleGAN, GANOverSampler
+from gansampler.datasets import make_lesions
 from gansampler.exceptions import GANSamplerWarning, ShortfallError
 from gansampler.images import ImageSequence
 from gansampler.over_sampling import _filtering, _generation
+from gansampler.over_sampling._quality_filters import copy_filters
 from gansampler.quality import (
     DiscriminatorFilter,
     DistanceFilter,
+    FeatureExtractor,
     LabelFilter,
     MemorizationFilter,
 )
@@ -161,9 +164,7 @@ def test_too_few_that_pass(data):
     with pytest.raises(ShortfallError, match=message):
         model.fit_resample(X, y)
     assert not hasattr(model, "filter_report_")
-    with pytest.raises(
-        ShortfallError, match=r"Of 1 candidates, .* no further distinct"
-    ):
+    with pytest.raises(ShortfallError, match="All synthetic images must be distinct"):
         sampler(NONE_PASS, Collapsed()).fit_resample(X, y)
     # Each of two sources has 49 versions.
     few = [*range(4, 6), *range(12, 15)]
@@ -249,6 +250,14 @@ def test_another_translator_leaves_no_files_behind(data, tmp_path):
     assert len(list((tmp_path / "made" / "1").iterdir())) == N_NEW
 
 
+class SometimesInvert(Invert):
+    """A translator that leaves every third source as it is."""
+
+    def translate(self, X):
+        is_same = X[:, 0, 0, 0] % 3 == 0
+        return np.where(is_same[:, None, None, None], X, super().translate(X))
+
+
 class TestPretrained:
     def test_scores_of_the_discriminator(self, data):
         X, y = data
@@ -275,20 +284,31 @@ class TestPretrained:
         with pytest.raises(ValueError, match="Invert has no discriminator"):
             sampler(DiscriminatorFilter()).fit_resample(*data)
 
-    def test_filters_share_an_extractor(self, data):
-        filters = [
-            DistanceFilter(quantile=1.0),
-            LabelFilter(min_probability=0.0),
-            MemorizationFilter(quantile=0.0),
-        ]
-        model = sampler(filters, sampling_strategy={1: 5})
-        try:
-            model.fit_resample(*data)
-        except ShortfallError as error:
-            assert "LabelFilter 0 " in str(error)
-        extractors = {id(part.extractor) for part in model._filters}
-        assert len(extractors) == 1
-        assert all(part.extractor is None for part in filters)
+    def test_label_filter_rejects_what_stays_as_the_source(self):
+        X, y = make_lesions(40, weights=(0.8, 0.2), image_size=24, random_state=0)
+        source = X[y == "benign"]
+        # The target images are negatives. Every third source is not translated.
+        source[:, 0, 0] = np.arange(len(source), dtype=np.uint8)[:, None]
+        X = np.concatenate([source, 255 - X[y == "malignant"]])
+        y = np.repeat([0, 1], [len(source), len(X) - len(source)])
+        extractor = FeatureExtractor(min_side=32)
+        filters = [LabelFilter(extractor=extractor), ALL_PASS]
+        model = sampler(filters, SometimesInvert(), sampling_strategy={1: 24})
+        model.fit_resample(X, y)
+        parents = model.sample_indices_[40:]
+        rejections = model.filter_report_[1].rejections
+        assert (parents % 3 != 0).all()
+        untranslated = {r.parent_row for r in rejections if r.parent_row % 3 == 0}
+        assert len(untranslated) > 3
+        assert all(r.filter == "LabelFilter" for r in rejections)
+
+    def test_filters_with_equal_extractors_share_one(self):
+        other = FeatureExtractor(min_side=64)
+        filters = [LabelFilter(), DistanceFilter(), MemorizationFilter(extractor=other)]
+        copies = copy_filters(filters)
+        assert copies[0].extractor is copies[1].extractor
+        assert copies[2].extractor not in (copies[0].extractor, other)
+        assert filters[0].extractor is None
 
 
 class TestEstimator:
@@ -330,8 +350,8 @@ class TestEstimator:
             {
                 "ganoversampler__quality_filter": [
                     None,
-                    LabelFilter(min_probability=0.01),
-                    [DistanceFilter(quantile=1.0), MeanFilter(least=-2)],
+                    LabelFilter(min_probability=0.0),
+                    [LabelFilter(min_probability=0.0), MeanFilter(least=-9)],
                 ]
             },
             cv=2,

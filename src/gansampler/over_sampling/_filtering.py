@@ -136,13 +136,14 @@ class Selection:
                     yield Accepted(chunk.samples[passing], sources[passing], kept)
                     n_found += len(passing)
                     n_drawn += len(sources)
-            except ShortfallError as error:
-                end, cause = n_drawn, error
-            else:
-                cause = None
+            except ShortfallError:
+                if not rejections:
+                    raise
+                # No further distinct images: the error below has the numbers.
+                end = n_drawn
             if n_found < n and n_drawn == end:
                 n_judged = n_drawn - self.n_candidates
-                raise self._shortfall(n, n_found, n_judged, rejections) from cause
+                raise self._shortfall(n, n_found, n_judged, rejections)
         self.n_candidates, self._digests = n_drawn, digests
         self.n_accepted += n_found
         self.rejections += rejections
