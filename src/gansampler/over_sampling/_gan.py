@@ -283,12 +283,12 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
             grown.label: GeneratedClass.of(samples, images)
             for grown, samples in zip(plan, generated, strict=True)
         }
-        self.filter_report_ = None
-        if self._filters:
-            self.filter_report_ = FilterReport(
-                (to_python_scalar(grown.label), samples.selection.report())
-                for grown, samples in zip(plan, generated, strict=True)
-            )
+        reports = {
+            to_python_scalar(grown.label): samples.selection.report()
+            for grown, samples in zip(plan, generated, strict=True)
+            if isinstance(samples, FilteredTranslations)
+        }
+        self.filter_report_ = FilterReport(reports) if self._filters else None
         parents = [samples.parents for samples in generated]
         targets = [grown.target for grown in plan]
         self.examples_ = take_examples(images, labels, plan, parents, targets, new)

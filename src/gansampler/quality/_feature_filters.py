@@ -216,7 +216,7 @@ class DistanceFilter(NearestRealFilter):
     Notes
     -----
     CosSIF [1]_ filters synthetic images after the training by their cosine similarity
-    to real images, too. Its thresholds are shares of the images to be removed. Here the
+    to real images, too. It removes a fixed share of them, such as 15 %. Here the
     threshold follows from the real images, so that a good translator loses few
     candidates and a bad one many.
 

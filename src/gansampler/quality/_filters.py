@@ -20,7 +20,7 @@ A_SHARE = Interval(Real, 0, 1, closed="both")
 class Verdict(NamedTuple):
     """What a filter found about some candidates.
 
-    Attributes
+    Parameters
     ----------
     accepted : ndarray of bool of shape (n_samples,)
         Whether the filter accepts each candidate.
