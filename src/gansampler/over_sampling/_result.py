@@ -258,8 +258,8 @@ class TranslationsMixin:
 
         The translators that :meth:`fit_resample` fitted translate further versions of
         their sources. No image is one that :meth:`fit_resample` or an earlier call
-        returned. With an integer as `random_state`, the same calls give the same
-        samples.
+        returned. With a `quality_filter`, all images pass it. With an integer as
+        `random_state`, the same calls give the same samples.
 
         Parameters
         ----------
@@ -286,7 +286,7 @@ class TranslationsMixin:
             copy of the sampler, without the data. Copies and pickled samplers do not
             contain the images, which may be private or large.
         ShortfallError
-            If there are too few distinct images.
+            If there are too few distinct images, or too few that pass the filters.
 
         Examples
         --------
