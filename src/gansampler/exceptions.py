@@ -50,7 +50,7 @@ class ProcessFailedError(GANSamplerError, RuntimeError):
 
 
 class ShortfallError(GANSamplerError, RuntimeError):
-    """The translator could not generate the requested number of distinct samples."""
+    """Too few distinct samples were generated, or too few that pass the filters."""
 
 
 class WeightsDownloadError(GANSamplerError, OSError):

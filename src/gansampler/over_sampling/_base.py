@@ -117,7 +117,8 @@ class BaseImageSampler(NearestNameMixin, ResultMixin, BaseOverSampler):
             If `output_dir` cannot be written to, or if the images do not fit on the
             disk. The files that were written remain, and the same call resumes.
         ShortfallError
-            If a translator gives too few distinct images.
+            If a translator gives too few distinct images, or too few that pass the
+            quality filters.
         TrainingDivergedError
             If a loss of a translator is NaN or infinite.
 

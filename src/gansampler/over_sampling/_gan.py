@@ -17,12 +17,20 @@ from gansampler._validation import (
 )
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._base import BaseImageSampler
+from gansampler.over_sampling._filtering import FilteredTranslations
 from gansampler.over_sampling._generation import Translations
 from gansampler.over_sampling._plan import (
     ClassPlan,
     fit_translator,
     prepare_translators,
     refuse_names,
+)
+from gansampler.over_sampling._quality_filters import (
+    FilterReport,
+    check_filters,
+    check_scores,
+    copy_filters,
+    describe_filters,
 )
 from gansampler.over_sampling._result import (
     GeneratedClass,
@@ -61,6 +69,12 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         `X` of two dimensions contains feature rows.
     prefit : bool, default=False
         Whether `translator` is fitted. It must not have been fitted to test data.
+    quality_filter : filter or list of filters, default=None
+        Which synthetic images are kept: those that all filters accept. The filters are
+        in :mod:`gansampler.quality`, such as
+        :class:`~gansampler.quality.LabelFilter`. They are cloned and fitted to the
+        images of `X` for each class to be grown. For each image that is needed, at most
+        10 are generated. None keeps every image.
     path_column : column name, default=None
         Column of a data frame with the paths, if the frame has other columns.
     output_dir : path-like, default=None
@@ -95,6 +109,11 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         Whether a row of the output is synthetic. ``X_resampled[is_synthetic_]`` are
         the synthetic samples of an array; for other forms, see
         :meth:`select_synthetic`.
+    filter_report_ : FilterReport or None
+        What the filters did: by label, the numbers of candidates, of accepted ones and
+        of those that each filter rejected, the thresholds, and each rejection with its
+        parent and its reason. ``print(sampler.filter_report_)`` shows it. None without
+        `quality_filter`.
     examples_ : dict of label -> tuple (source, translated, target, source_labels)
         Up to 8 images per class that was grown, as arrays: sources, their
         translations and images of the class, with the labels of the sources. For
@@ -126,10 +145,11 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
     Files are named by class, number and parent, ``malignant/malignant_000012_from_
     ISIC_0001.png``. ``manifest.csv`` and ``manifest.json`` list them with label,
     parent, translator, seed and realism score, and say whether the training of the
-    translator was finished. With an integer as `random_state`, the same call resumes a
-    stopped one and gives the same files. If `max_time` had stopped the training, a
-    trainer with a `checkpoint_dir` continues it, and all images of the class are
-    replaced. So does a call with more epochs.
+    translator was finished. With a `quality_filter`, ``rejected.csv`` lists the
+    rejected candidates with parent, filter, figure and threshold. With an integer as
+    `random_state`, the same call resumes a stopped one and gives the same files. If
+    `max_time` had stopped the training, a trainer with a `checkpoint_dir` continues it,
+    and all images of the class are replaced. So does a call with more epochs.
 
     References
     ----------
@@ -159,6 +179,8 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         **BaseImageSampler._parameter_constraints,
         "translator": [HasMethods(["fit", "translate"]), Mapping, None],
         "prefit": ["boolean"],
+        # Its text is that of `check_filters`.
+        "quality_filter": "no_validation",
     }
     _default_parts: ClassVar = {"translator": make_translator}
     _explained_names: ClassVar = {
@@ -176,6 +198,7 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         source="majority",
         image_shape=None,
         prefit=False,
+        quality_filter=None,
         path_column=None,
         output_dir=None,
         output_format="png",
@@ -189,6 +212,7 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         self.source = source
         self.image_shape = image_shape
         self.prefit = prefit
+        self.quality_filter = quality_filter
         self.path_column = path_column
         self.output_dir = output_dir
         self.output_format = output_format
@@ -199,6 +223,7 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
 
     def _validate_params(self) -> None:
         refuse_names(self.translator)
+        check_filters(self.quality_filter)
         super()._validate_params()
 
     def _default_or_given(self) -> Any:
@@ -210,13 +235,18 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         self.translators_ = prepare_translators(
             self._default_or_given(), plan, images, prefit=self.prefit
         )
+        self._filters = copy_filters(check_filters(self.quality_filter))
+        check_scores(self._filters, self.translators_)
 
     def _identify_run(self) -> RunIdentity:
-        return identify_translators(
+        run = identify_translators(
             self._default_or_given(),
             prefit=self.prefit,
             is_seeded=self.random_state is not None,
         )
+        if self._filters:
+            run.settings["quality_filter"] = describe_filters(self._filters)
+        return run
 
     def _samples_of(
         self, grown: ClassPlan, images: ImageSequence, output: Any
@@ -224,13 +254,21 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
         translator = self.translators_[grown.label]
         if not self.prefit:
             fit_translator(translator, grown, images, verbose=self.verbose)
+        seed, label = output.seed(grown.label), to_python_scalar(grown.label)
+        if self._filters:
+            return FilteredTranslations(
+                translator,
+                images,
+                grown.source,
+                grown.target,
+                grown.n_new,
+                filters=self._filters,
+                seed=seed,
+                label=label,
+                verbose=self.verbose,
+            )
         return Translations(
-            translator,
-            images,
-            grown.source,
-            grown.n_new,
-            seed=output.seed(grown.label),
-            label=to_python_scalar(grown.label),
+            translator, images, grown.source, grown.n_new, seed=seed, label=label
         )
 
     def _set_attributes(
@@ -245,6 +283,12 @@ class GANOverSampler(DefaultPartsMixin, TranslationsMixin, BaseImageSampler):
             grown.label: GeneratedClass.of(samples, images)
             for grown, samples in zip(plan, generated, strict=True)
         }
+        reports = {
+            to_python_scalar(grown.label): samples.selection.report()
+            for grown, samples in zip(plan, generated, strict=True)
+            if isinstance(samples, FilteredTranslations)
+        }
+        self.filter_report_ = FilterReport(reports) if self._filters else None
         parents = [samples.parents for samples in generated]
         targets = [grown.target for grown in plan]
         self.examples_ = take_examples(images, labels, plan, parents, targets, new)

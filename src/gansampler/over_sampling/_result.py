@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Subset
 
 from gansampler._validation import nearest_name, to_python_scalar
 from gansampler.images import ImageSequence
+from gansampler.over_sampling._filtering import FilteredTranslations, Selection
 from gansampler.over_sampling._generation import (
     check_n_versions,
     draw_sources,
@@ -49,7 +50,7 @@ class GeneratedClass:
     digests: set[bytes]
 
     @classmethod
-    def of(cls, samples: Any, images: ImageSequence) -> GeneratedClass:
+    def of(cls, samples: Any, images: ImageSequence) -> GeneratedClass | Selection:
         """Return the class of some translations, after they were generated.
 
         A copy of files has no decoded images, which would stay in memory.
@@ -57,6 +58,8 @@ class GeneratedClass:
         source = samples.source
         if images.form in ("paths", "frame"):
             source = copy.deepcopy(source)
+        if isinstance(samples, FilteredTranslations):
+            return samples.selection.on(source)
         return cls(
             samples.translator, source, samples.seed, samples.n_new, samples.digests
         )
@@ -248,15 +251,15 @@ class TranslationsMixin:
     sample_indices_: np.ndarray
     verbose: int
     _n_rows: int
-    _generated: dict[Any, GeneratedClass]
+    _generated: dict[Any, GeneratedClass | Selection]
 
     def generate(self, n, label=None):
         """Generate further samples of a class that was grown.
 
         The translators that :meth:`fit_resample` fitted translate further versions of
         their sources. No image is one that :meth:`fit_resample` or an earlier call
-        returned. With an integer as `random_state`, the same calls give the same
-        samples.
+        returned. With a `quality_filter`, all images pass it. With an integer as
+        `random_state`, the same calls give the same samples.
 
         Parameters
         ----------
@@ -283,7 +286,7 @@ class TranslationsMixin:
             copy of the sampler, without the data. Copies and pickled samplers do not
             contain the images, which may be private or large.
         ShortfallError
-            If there are too few distinct images.
+            If there are too few distinct images, or too few that pass the filters.
 
         Examples
         --------

@@ -27,6 +27,33 @@ class Chunk(NamedTuple):
     digests: list[bytes]
 
 
+class Rejection(NamedTuple):
+    """A candidate that a quality filter rejected. The image itself is not kept.
+
+    Attributes
+    ----------
+    candidate : int
+        Number of the candidate among those of its class, from 0.
+    parent : str or None
+        Path of the parent; None if it has no file.
+    parent_row : int
+        Row of the parent.
+    filter : str
+        Name of the filter.
+    figure, threshold : float
+        What the filter compared.
+    reason : str
+    """
+
+    candidate: int
+    parent: str | None
+    parent_row: int
+    filter: str
+    figure: float
+    threshold: float
+    reason: str
+
+
 class ClassSamples(ABC):
     """The synthetic samples of one class: their parents, and how they are generated.
 
@@ -67,6 +94,10 @@ class ClassSamples(ABC):
 
         None if the samples have one parent each.
         """
+        return None
+
+    def rejections(self) -> list[Rejection] | None:
+        """Return the candidates that were rejected; None without a filter."""
         return None
 
 

@@ -28,6 +28,7 @@ from gansampler.over_sampling.output._journal import (
 from gansampler.over_sampling.output._names import (
     MANIFEST_CSV,
     MANIFEST_JSON,
+    REJECTED_CSV,
     file_name,
 )
 
@@ -102,15 +103,16 @@ class ClassFiles:
         is_replaced = is_other and earlier is not None
         if is_replaced:
             # They list the images that are to be removed.
-            for name in (MANIFEST_CSV, MANIFEST_JSON):
+            for name in (MANIFEST_CSV, MANIFEST_JSON, REJECTED_CSV):
                 (self._path / name).unlink(missing_ok=True)
         if is_other:
             journal.append(translator)
         with explain_write_errors(class_path):
             class_path.mkdir(exist_ok=True)
             if is_replaced:
-                for name in self.names:
-                    (self._path / name).unlink(missing_ok=True)
+                # With filters, the parents and so the names may be others than now.
+                for file in class_path.glob(f"{self._folder}_*_from_*"):
+                    file.unlink()
         remove_temporary_files(self._path)
         remove_temporary_files(class_path)
         self._journal, self._written = journal, journal.chunks(self._folder)

@@ -28,7 +28,7 @@ from gansampler._validation import to_python_scalar
 from gansampler.exceptions import GANSamplerWarning
 from gansampler.images import ImageSequence
 from gansampler.over_sampling._plan import ClassPlan
-from gansampler.over_sampling._samples import ClassSamples
+from gansampler.over_sampling._samples import ClassSamples, Rejection
 from gansampler.over_sampling.output._class_files import ClassFiles
 from gansampler.over_sampling.output._disk import (
     make_writable,
@@ -43,7 +43,7 @@ from gansampler.over_sampling.output._journal import (
     Journal,
     TranslatorEntry,
 )
-from gansampler.over_sampling.output._manifest import write_manifest
+from gansampler.over_sampling.output._manifest import write_manifest, write_rejected
 from gansampler.over_sampling.output._names import (
     LOCK,
     folder_names,
@@ -114,6 +114,8 @@ class FileOutput:
         self._journal = Journal(self.path)
         self._lock = filelock.FileLock(self.path / LOCK)
         self._paths: list[str] = []
+        # None without quality filters.
+        self._rejections: list[tuple[object, Rejection]] | None = None
 
     def open(self) -> None:
         """Begin a run in the folder, or find the run that is to be resumed.
@@ -265,6 +267,10 @@ class FileOutput:
             files.finished = from_first_process(None)
             yield files
         self._paths += [str(self.path / name) for name in files.names]
+        rejections = samples.rejections()
+        if rejections is not None:
+            known = self._rejections or []
+            self._rejections = known + [(to_json(label), r) for r in rejections]
 
     def finish(self) -> list[str]:
         """Write the manifest; return the paths when all processes can read the files.
@@ -277,6 +283,8 @@ class FileOutput:
         if is_first_process():
             with self._locked():
                 write_manifest(self.path, self._classes, self._run)
+                if self._rejections is not None:
+                    write_rejected(self.path, self._rejections)
         from_first_process(None)
         return self._paths
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from gansampler.over_sampling._samples import Rejection
 from gansampler.over_sampling.output._disk import write_file
 from gansampler.over_sampling.output._journal import Journal
-from gansampler.over_sampling.output._names import MANIFEST_CSV, MANIFEST_JSON
+from gansampler.over_sampling.output._names import (
+    MANIFEST_CSV,
+    MANIFEST_JSON,
+    REJECTED_CSV,
+)
 
 COLUMNS = [
     "path",
@@ -50,6 +55,24 @@ def write_manifest(
         write_file(folder / name, parts)
 
 
+def write_rejected(
+    folder: Path, rejections: Sequence[tuple[object, Rejection]]
+) -> None:
+    """Write ``rejected.csv``, the candidates that quality filters rejected.
+
+    Parameters
+    ----------
+    folder : Path
+    rejections : sequence of tuple (label, Rejection)
+    """
+    rows = ({"label": label} | found._asdict() for label, found in rejections)
+    text = _csv_lines(rows, ["label", *Rejection._fields])
+    write_file(
+        folder / REJECTED_CSV,
+        (line.encode(errors="surrogateescape") for line in text),
+    )
+
+
 def _rows(
     folder: Path, classes: Mapping[str, dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
@@ -76,11 +99,13 @@ def _rows(
                 yield row
 
 
-def _csv_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+def _csv_lines(
+    rows: Iterator[dict[str, Any]], columns: Sequence[str] = COLUMNS
+) -> Iterator[str]:
     # A writer returns what the method `write` of its file returns: the line.
     lines: Any = SimpleNamespace(write=str)
     first = next(rows, None)
-    columns = COLUMNS if first is None else list(first)
+    columns = columns if first is None else list(first)
     writer = csv.DictWriter(lines, columns, lineterminator="\n")
     yield writer.writeheader()
     if first is not None:

@@ -11,9 +11,10 @@ JOURNAL = ".gansampler.jsonl"
 LOCK = ".gansampler.lock"
 MANIFEST_CSV = "manifest.csv"
 MANIFEST_JSON = "manifest.json"
+REJECTED_CSV = "rejected.csv"
 
 MAX_CHARACTERS = 40
-TAKEN = {JOURNAL, LOCK, MANIFEST_CSV, MANIFEST_JSON}
+TAKEN = {JOURNAL, LOCK, MANIFEST_CSV, MANIFEST_JSON, REJECTED_CSV}
 # Names of devices on Windows, with any suffix.
 DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{number}" for port in ("com", "lpt") for number in range(10)
