@@ -19,7 +19,7 @@ from gansampler.datasets import make_lesions
 from gansampler.inspection import plot_history, plot_translations
 
 RANDOM_STATE = 0
-N_EPOCHS = 12
+N_EPOCHS = 20
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 """Public docstrings follow numpydoc and agree with the signatures."""
 
+import ast
 import dataclasses
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,17 @@ def public_names():
 def test_docstring(name, checks):
     errors = [error for error in validate(name)["errors"] if error[0] in checks]
     assert errors == []
+
+
+@pytest.mark.parametrize("name", ["CUT", "CycleGAN", "MajorToMinor", "SimGAN"])
+def test_shown_defaults_of_translators_are_the_real_ones(name):
+    cls = getattr(gansampler, name)
+    defaults = cls().get_params(deep=False)
+    shown = re.findall(
+        r"^(\w+(?:, \w+)*) : .*, default=(.*)$", inspect.getdoc(cls), re.M
+    )
+    assert shown
+    for names, text in shown:
+        real = list(dict.fromkeys(defaults[name] for name in names.split(", ")))
+        values = [ast.literal_eval(part) for part in text.split(" and ")]
+        assert values == real, names

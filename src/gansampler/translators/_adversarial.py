@@ -93,7 +93,7 @@ class AdversarialTranslator(BaseTranslator):
         Learning rate of Adam.
     betas : tuple of 2 float, default=(0.5, 0.999)
         Coefficients of Adam.
-    pool_size : int, default=0, or 50 for CycleGAN
+    pool_size : int, default=0
         Earlier translations that are kept for each discriminator; 0 for none.
     ema_decay : float, default=0.0
         Decay per step of a moving average of `generator_st_`, which then translates. 0
@@ -217,7 +217,7 @@ class AdversarialTranslator(BaseTranslator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__doc__:
-            cls.__doc__ = insert_sections(cls.__doc__, AdversarialTranslator)
+            cls.__doc__ = insert_sections(cls, AdversarialTranslator)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted networks, parameters and history to one safetensors file.
