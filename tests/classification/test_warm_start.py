@@ -136,7 +136,8 @@ def test_errors_are_those_of_scikit_learn(make, rows, kind):
     if kind is TransferClassifier:
         model, warm = make(), make(warm_start=True)
     else:
-        model, warm = kind(), kind(max_iter=1000, warm_start=True)
+        # A tolerance with which it ends early, and does not warn.
+        model, warm = kind(), kind(tol=1.0, n_iter_no_change=1, warm_start=True)
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         model.partial_fit(X, y)
     model.partial_fit(X, y, classes=[3, 5, 9])
