@@ -184,10 +184,15 @@ def mixed(task: Task, kind: str) -> Training:
     return Training(X, y)
 
 
-def with_synthetic(task: Task, make: Callable[[Task, int], np.ndarray]) -> Training:
-    """Balance the classes with synthetic images, and use all images equally often."""
+def with_synthetic(
+    task: Task, make: Callable[[Task, int], np.ndarray], n_times_fewer: int = 1
+) -> Training:
+    """Balance the classes with synthetic images, and use all images equally often.
+
+    With `n_times_fewer`, only the first of them are used.
+    """
     n_missing = int((task.y == 0).sum() - (task.y == 1).sum())
-    synthetic = make(task, n_missing)
+    synthetic = make(task, n_missing)[: n_missing // n_times_fewer]
     X = np.concatenate([task.X, synthetic])
     y = np.concatenate([task.y, np.ones(len(synthetic), int)])
     rows = task.draw(np.arange(len(y)), task.n)
@@ -224,9 +229,21 @@ def _augment_minority(task: Task, kind: str) -> Training:
     return augmented_minority(task, v2.Compose(transforms[kind]))
 
 
-def _translated(translator: str, *, shuffle: bool = False) -> Callable:
+def _translated(
+    translator: str, *, shuffle: bool = False, n_times_fewer: int = 1
+) -> Callable:
     make = partial(translated, translator=translator, shuffle=shuffle)
-    return partial(with_synthetic, make=make)
+    return partial(with_synthetic, make=make, n_times_fewer=n_times_fewer)
+
+
+def _translated_and_geometry(translator: str) -> Callable:
+    """Translate, and rotate, scale and shift all images."""
+
+    def arm(task: Task) -> Training:
+        training = _translated(translator)(task)
+        return Training(training.X, training.y, params={"augmentation": "geometry"})
+
+    return arm
 
 
 ARMS: dict[str, Callable[[Task], Training]] = {
@@ -248,12 +265,21 @@ ARMS: dict[str, Callable[[Task], Training]] = {
     "CycleGAN": _translated("cyclegan"),
     "CUT": _translated("cut"),
     "SimGAN": _translated("simgan"),
+    "SimGAN, a third": _translated("simgan", n_times_fewer=3),
+    "SimGAN and geometry": _translated_and_geometry("simgan"),
     "control: shuffled labels": _translated("cyclegan", shuffle=True),
     "control: untranslated": partial(with_synthetic, make=untranslated),
     "control: noise": partial(with_synthetic, make=noise),
 }
 # Arms with a translator need several seeds of it.
-GENERATED = ("CycleGAN", "CUT", "SimGAN", "control: shuffled labels")
+GENERATED = (
+    "CycleGAN",
+    "CUT",
+    "SimGAN",
+    "SimGAN, a third",
+    "SimGAN and geometry",
+    "control: shuffled labels",
+)
 # Arms that only the classifier on frozen features has, and those that it lacks.
 LINEAR_ONLY = ("SMOTE on features",)
 # Losses and transforms; only "class weights" is known to both classifiers.
@@ -263,4 +289,5 @@ FINE_TUNED_ONLY = (
     "geometry",
     "colour",
     "geometry and colour",
+    "SimGAN and geometry",
 )
